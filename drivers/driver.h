@@ -1,0 +1,218 @@
+/* The contract between the core and a block driver.
+ *
+ * A driver is one const BgDriver, named in Makefile.am's list of drivers. It sees what is below it through BgChild
+ * (drivers/child.h), what is above it not at all, and the core through BgHost. It never sees JSON, never prints,
+ * and keeps nothing in statics.
+ *
+ * Control calls report by GError (BG_ERROR, code = errno; no prefix: the core adds "node 'NAME': "). The core runs at most
+ * one control call of a node at a time, but data calls may run beside every one of them except open and close.
+ *
+ * Data calls return 0 or -errno and may come from any number of threads at once. The core has checked range
+ * (within size(), except where said) and alignment (limits), and serialises by range: see each call. No
+ * lock of a driver is held while it calls the core back through BgHost.
+ *
+ * The core opens every node read-only first; a node that must be writable is then changed to it. So open never
+ * writes. NULL is allowed where a field says what it means. */
+#ifndef BG_DRIVER_H
+#define BG_DRIVER_H
+
+#include "drivers/child.h"
+#include "drivers/error.h"
+#include "drivers/options.h"
+
+#include <sys/stat.h>
+
+typedef enum { BG_KIND_PROTOCOL, BG_KIND_FORMAT, BG_KIND_FILTER } BgKind;
+
+/* How a node is, or shall be, open. */
+typedef struct BgMode {
+  bool writable;
+  bool direct;      /* cache.direct: go around the host's page cache */
+  bool force_share; /* do not keep others from writing: take no "not shared" image lock */
+  BgPerm perm;      /* all that the parties above hold together */
+  BgPerm shared;    /* what all of them share */
+} BgMode;
+
+typedef enum {
+  BG_EVENT_CORRUPT, /* the image contradicts itself: the node stays readable, takes no writer any more */
+  BG_EVENT_WARNING  /* for the log only */
+} BgEvent;
+
+/* The core, as one node's driver sees it. */
+typedef struct BgHost BgHost;
+struct BgHost {
+  const char *node_name;
+
+  /* During open only. Opens and attaches the child `name`: what the user's options name (a node, inline
+   * options, or none: *child = NULL and true), else `reference` (a file name out of the image, resolved and
+   * allowed or refused by the core's policy; NULL: there is none) in `format` (NULL: by content). A child found in neither
+   * is *child = NULL and true for a COW child, an error for every other role. */
+  bool (*need_child)(BgHost *host, const char *name, BgRole role, const char *reference, const char *format,
+                     BgChild **child, GError **error);
+
+  /* Whether a child `name` is attached now (a reopen can attach or detach it). Any thread. */
+  bool (*has_child)(BgHost *host, const char *name);
+
+  /* From any thread, also in data calls; never blocks. `message` names the fact, not the node. */
+  void (*event)(BgHost *host, BgEvent event, const char *message);
+
+  /* Space that metadata no longer names may still be read by requests that mapped it earlier. Take
+   * epoch() after the metadata changed; once epoch_passed() of that value is true, no such request is left. Any thread. */
+  uint64_t (*epoch)(BgHost *host);
+  bool (*epoch_passed)(BgHost *host, uint64_t epoch);
+};
+
+typedef enum {
+  BG_EXTENT_DATA,    /* at child:offset */
+  BG_EXTENT_ZERO,    /* reads as zeros, by the driver's own word */
+  BG_EXTENT_BACKING, /* not allocated here: the COW child's bytes, or zeros past its end or without one */
+  BG_EXTENT_SPECIAL  /* allocated, readable only through preadv_special (compressed) */
+} BgExtentKind;
+
+typedef enum {
+  BG_EXTENT_IN_PLACE = 1 << 0 /* DATA: may be overwritten where it is */
+} BgExtentFlags;
+
+typedef struct BgExtent {
+  BgExtentKind kind;
+  unsigned flags;
+  uint64_t length; /* > 0, at most what was asked */
+  BgChild *child;  /* DATA: where; ZERO: where too if the space stays allocated, else NULL; NULL from a protocol: its own bytes */
+  uint64_t offset; /* in child */
+} BgExtent;
+
+/* Space for new data, between reserve and commit or abort. */
+typedef struct BgReservation {
+  uint64_t offset, length; /* the node's range: whole granules, covers the first byte asked for, may pass the end of the disk */
+  BgChild *child;
+  uint64_t child_offset; /* of the byte at `offset` */
+  bool reads_zero;       /* the space reads as zeros already: zero fill need not be written */
+  uint64_t private[2];   /* the driver's */
+} BgReservation;
+
+/* A child that a driver takes: for options, help, and children by need_child(). */
+typedef struct BgChildSpec {
+  const char *name; /* NULL ends a table */
+  const char *help;
+  bool required;
+} BgChildSpec;
+
+/* What create() makes. */
+typedef struct BgCreate {
+  const void *options;        /* typed by create_options */
+  uint64_t size;              /* bytes */
+  BgChild *file;              /* formats: the empty storage, open read-write with RESIZE; protocols: NULL */
+  const char *backing_file;   /* as it shall stand in the image; NULL: none */
+  const char *backing_format; /* NULL iff backing_file is */
+} BgCreate;
+
+/* Facts for query and `info`: name and value, the value floating. */
+typedef struct BgInfo BgInfo;
+struct BgInfo {
+  void (*add)(BgInfo *info, const char *name, GVariant *value);
+};
+
+typedef struct BgDriver {
+  const char *name;    /* as in QEMU's `driver` option */
+  const char *summary; /* one line for --list-drivers, no full stop */
+  BgKind kind;
+
+  const BgOption *options; /* NULL: none */
+  size_t options_size;     /* of the typed struct; 0 iff options is NULL */
+  const BgChildSpec *children;
+
+  /* ── control calls ── */
+
+  /* How surely `head` (the image's first `length` bytes, at most 64 KiB) is of this format: 0 no … 100
+   * certain. NULL: never found by content. */
+  int (*probe)(const uint8_t *head, size_t length);
+
+  /* A new instance, open read-only. `options` stays the core's and valid until close or the commit of a change that
+   * replaces it. mode->writable is false. NULL and error on failure; then nothing is left behind (children
+   * taken by need_child are the core's to drop). */
+  void *(*open)(BgHost *host, const void *options, const BgMode *mode, GError **error);
+  /* No data call is under way, the node is not writable. Never fails. */
+  void (*close)(void *instance);
+
+  /* The steps of a change: another mode, other values of changeable options, or both. All NULL: any change of mode is
+   * nothing to do (changeable options then may not exist).
+   * change_open prepares (new descriptors, images, connections) and returns in *pending what the next steps get; on error nothing changed.
+   * change_settle makes the node such that its parents can rely on the new mode (up: the child below is
+   *   writable already, write marks into the header; down: flush what is cached, take the marks off); may fail.
+   * change_commit drops the old state; cannot fail, does no I/O that can.
+   * change_abort undoes change_open and, if it succeeded, change_settle; frees pending.
+   * A failed change_settle leaves undoing its own part to itself; change_abort still follows. */
+  bool (*change_open)(void *instance, const BgMode *mode, const void *options, void **pending, GError **error);
+  bool (*change_settle)(void *instance, void *pending, GError **error);
+  void (*change_commit)(void *instance, void *pending);
+  void (*change_abort)(void *instance, void *pending);
+
+  /* Whether a change to `mode` would work now, as far as can be told without doing it and without waiting: permissions,
+   * read-only file systems, locks of others, image flags. errno: EBUSY held by another party, EACCES,
+   * EROFS … Changes nothing. NULL: always. */
+  bool (*can_change)(void *instance, const BgMode *mode, GError **error);
+
+  /* The permissions to take on `child` and share of it, from what parties above hold (`perm`) and share (`shared`) of the node.
+   * `writable`: the node is or becomes writable. NULL: by role (graph/perm.h). */
+  void (*child_perm)(void *instance, const BgChild *child, bool writable, BgPerm perm, BgPerm shared, BgPerm *child_perm,
+                     BgPerm *child_shared);
+
+  /* Facts beside options. NULL: none. */
+  void (*info)(void *instance, BgInfo *info);
+
+  /* PROTOCOL: the host file's stat; -errno where there is none. NULL: no host file. Never blocks. */
+  int (*host_stat)(void *instance, struct stat *st);
+  /* PROTOCOL: the name under which the storage is known (a file name, a URI), owned by the instance. NULL: none. */
+  const char *(*filename)(void *instance);
+
+  /* Makes a new, empty image (formats) or storage (protocols: create_options then hold its name). NULL: cannot. On
+   * error a file made by this call is removed again. */
+  const BgOption *create_options;
+  size_t create_options_size;
+  bool (*create)(const BgCreate *create, GError **error);
+
+  /* ── data calls ── */
+
+  void (*limits)(void *instance, BgLimits *limits); /* NULL: alignment 1, granularity 1, grows as the PRIMARY child does */
+  int64_t (*size)(void *instance);                  /* bytes or -errno; never blocks. NULL: the PRIMARY child's */
+  int64_t (*allocated)(void *instance);             /* bytes of storage in use. NULL: the sum of the DATA and METADATA children's */
+
+  /* Either both (opaque: I/O goes here) or neither (`map` says where). Reads past the end give zeros; writes past the
+   * end come only if limits say that the node grows. */
+  int (*preadv)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
+  int (*pwritev)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+  /* What is at [offset, offset+length): one extent from its start. Opaque drivers: a report of holes, NULL: all DATA.
+   * Others: the data path; NULL: the FILTERED child's bytes, in place. */
+  int (*map)(void *instance, uint64_t offset, uint64_t length, BgExtent *extent);
+  /* Reads within one SPECIAL extent. NULL iff map never yields one. */
+  int (*preadv_special)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+  /* Space for [offset, offset+length) (or a part from its start), none of which map calls IN_PLACE. The core holds the
+   * range, rounded to granules, alone; fills what the caller does not write from the node's own content; then
+   * calls commit (publish: from then on map says so; cannot see ENOSPC any more) or abort (space is given back,
+   * nothing changed). NULL: every byte is IN_PLACE. */
+  int (*reserve)(void *instance, uint64_t offset, uint64_t length, BgReservation *reservation);
+  int (*commit)(void *instance, const BgReservation *reservation);
+  void (*abort)(void *instance, const BgReservation *reservation);
+
+  /* Makes whole granules (the last may be cut by the end) read as zeros without writing them. The core holds the range alone.
+   * -ENOTSUP: the core writes zeros; a driver answers so before it has changed anything. NULL: passed on to where map
+   * says IN_PLACE, zeros written elsewhere. */
+  int (*zero)(void *instance, uint64_t offset, uint64_t length, BgZeroFlags flags);
+  /* Hint, whole granules; the core holds the range alone and asks only where the node's `discard` is unmap. -ENOTSUP is taken
+   * for 0. NULL: passed on as zero is. */
+  int (*discard)(void *instance, uint64_t offset, uint64_t length);
+
+  /* Hands cached metadata to the children in an order that is safe at every instant (it flushes children where the
+   * order asks for it). Not the last flush: the core does that. NULL: nothing is cached. */
+  int (*write_back)(void *instance);
+  /* PROTOCOL: what was written is durable. A failure that may have lost data stays until a change reopens the node.
+   * NULL: nothing to do; formats and filters have none, the core flushes their children. */
+  int (*flush)(void *instance);
+
+  /* The core holds the whole node alone. Growth reads as zeros. NULL: the node cannot be resized. */
+  int (*resize)(void *instance, uint64_t size);
+} BgDriver;
+
+#endif

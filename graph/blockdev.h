@@ -1,0 +1,12 @@
+/* --blockdev's two syntaxes, to the flat dictionary that bg_graph_add() takes. */
+#ifndef BG_BLOCKDEV_H
+#define BG_BLOCKDEV_H
+
+#include "drivers/dict.h"
+
+/* Text that begins with '{' is a JSON object (nested objects, strings, numbers, booleans; null and "" are
+ * the empty value), else key=value,child.key=value with ",," for a comma in a value (QEMU's keyval syntax). NULL and EINVAL with
+ * one line that names the place on error: duplicate or empty keys, lists, nesting over 64, over 1 MiB. */
+BgDict *bg_blockdev_parse(const char *text, GError **error);
+
+#endif

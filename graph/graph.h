@@ -1,0 +1,110 @@
+/* The graph of block nodes, as what stands on it (the mount, a control socket, tests) sees it.
+ *
+ * A BgNode pointer stays valid as long as its graph; a removed node only loses its place in it. Functions may
+ * be called from any thread unless they say otherwise. Those marked "a change" may block for I/O and up to 5 s for
+ * other changes (then EBUSY), and must not be called from a data call or a listener. */
+#ifndef BG_GRAPH_H
+#define BG_GRAPH_H
+
+#include "drivers/driver.h"
+
+typedef struct BgGraph BgGraph;
+typedef struct BgNode BgNode;
+
+/* What images may refer to by themselves (backing files, data files). See graph/reference.h. */
+typedef struct BgPolicy {
+  bool trust_images;          /* anything goes */
+  const char *const *allowed; /* NULL-terminated paths and URI prefixes; NULL: none */
+} BgPolicy;
+
+/* Told of what happened, from whichever thread it happened in, also from data calls: every function only takes note (queues)
+ * and returns; it calls no function of the graph. NULL members are skipped. */
+typedef struct BgListener {
+  /* The published state (bg_node_state) or size changed. */
+  void (*state_changed)(void *data, BgNode *node);
+  /* The node's bytes may have changed other than through its own users: cached copies are stale. */
+  void (*content_changed)(void *data, BgNode *node);
+  void (*node_added)(void *data, BgNode *node);
+  void (*node_removed)(void *data, BgNode *node);
+} BgListener;
+
+/* A new, empty graph. The policy is copied. `listener` (NULL: none) outlives the graph. */
+BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *listener_data);
+
+/* Downgrades and closes all nodes; no user may be left. False if data could not be flushed (the error names the first
+ * node); the graph is gone all the same. */
+bool bg_graph_close(BgGraph *graph, GError **error);
+
+/* A change. Opens the node that `options` (QEMU's blockdev options, flat; taken from) describe, with the children
+ * written inline. `options` must name a driver, or a `filename`-only child is probed: see graph/open.h. All or nothing. The
+ * node, owned by the graph; NULL on error. */
+BgNode *bg_graph_add(BgGraph *graph, BgDict *options, GError **error);
+
+/* A change. Removes a node that has neither users nor parents, and its inline children that no one else uses. EBUSY naming
+ * the party otherwise. */
+bool bg_graph_remove(BgGraph *graph, BgNode *node, GError **error);
+
+/* A change. Gives several nodes new options in one transaction (QEMU's blockdev-reopen): each dictionary (taken from) holds
+ * `node-name` and the full set of options; options it leaves out go back to their fallbacks; children may be replaced,
+ * attached or detached (`backing`: a node name, or empty for none). All or nothing. */
+bool bg_graph_reopen(BgGraph *graph, BgDict *const *options, size_t count, GError **error);
+
+/* The node of that name; NULL if there is none. */
+BgNode *bg_graph_find(BgGraph *graph, const char *name);
+
+/* All nodes, parents before children, in the order in which they were opened otherwise. Free with g_ptr_array_unref(). */
+GPtrArray *bg_graph_nodes(BgGraph *graph);
+
+/* A change. Ends lingering downgrades now: when it returns true, only nodes in use or pinned are read-write. */
+bool bg_graph_settle(BgGraph *graph, GError **error);
+
+/* ── one node ── */
+
+const char *bg_node_name(const BgNode *node);
+const BgDriver *bg_node_driver(const BgNode *node);
+
+/* See SEMANTICS in docs/blockgraphfs.1: the file's write state. */
+typedef enum {
+  BG_STATE_WRITABLE,   /* somebody writes through this node */
+  BG_STATE_AVAILABLE,  /* opening for writing would succeed */
+  BG_STATE_READ_ONLY,  /* by option or pin */
+  BG_STATE_UNWRITABLE, /* storage or driver refuses */
+  BG_STATE_BLOCKED     /* another party does not share it */
+} BgWriteState;
+
+const char *bg_write_state_name(BgWriteState state);
+
+typedef struct BgNodeState {
+  BgWriteState write_state;
+  int error;      /* errno that opening for writing gives now; 0: it succeeds */
+  char *reason;   /* in words, naming who; never NULL */
+  bool read_write; /* how the node itself is open at this moment */
+  bool pinned;    /* by bg_node_pin() */
+} BgNodeState;
+
+/* A copy of the published state; never waits for a change. Free with bg_node_state_clear(). */
+void bg_node_state(BgNode *node, BgNodeState *state);
+void bg_node_state_clear(BgNodeState *state);
+/* Only whether opening for writing would succeed. */
+bool bg_node_writable(BgNode *node);
+
+/* Size in bytes, or -errno. Never blocks. */
+int64_t bg_node_size(BgNode *node);
+/* Bytes of storage in use, or -errno. */
+int64_t bg_node_allocated(BgNode *node);
+/* The stat of the host file that stands for the node (its PRIMARY children down to a protocol); -ENOENT if none. */
+int bg_node_host_stat(BgNode *node, struct stat *st);
+/* The name of that storage; NULL if none. Owned by the node. */
+const char *bg_node_filename(BgNode *node);
+void bg_node_limits(BgNode *node, BgLimits *limits);
+
+/* Raised whenever the node's bytes may have changed other than through its own users. */
+uint64_t bg_node_generation(BgNode *node);
+/* Whether a node that shares bytes with this one (above or below it) has a writer now. */
+bool bg_node_has_foreign_writer(BgNode *node);
+
+/* A change. Pins the node read-only (chmod a-w) or takes that pin back. While it has a writer this succeeds without
+ * effect. */
+void bg_node_pin(BgNode *node, bool read_only);
+
+#endif

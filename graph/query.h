@@ -1,0 +1,18 @@
+/* The graph as text. All strings are the caller's to free; made from one consistent look at the graph. */
+#ifndef BG_QUERY_H
+#define BG_QUERY_H
+
+#include "graph/graph.h"
+
+/* {"nodes": [{"node-name", "driver", "kind", "filename", "size", "allocated", "options", "info", "read-write", "write-state",
+ * "reason", "errno", "children": [{"name", "node-name", "roles", "perm", "shared"}], "users": [{"what", "perm",
+ * "shared"}]}]}, pretty-printed with a final newline. */
+char *bg_query_json(BgGraph *graph);
+
+/* Indented tree, one node a line with driver, open mode, write state and reason. */
+char *bg_query_tree(BgGraph *graph);
+
+/* Graphviz. */
+char *bg_query_dot(BgGraph *graph);
+
+#endif
