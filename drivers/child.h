@@ -23,6 +23,9 @@ typedef enum {
 
 typedef struct BgChild BgChild;
 
+/* The longest vector that a data call takes. */
+#define BG_IOV_MAX 32
+
 /* All calls: any number of threads at once; 0 or -errno; ranges need not be aligned (the core aligns); no
  * lock that a parent's call might need is held while they run. Writing calls need WRITE on the edge, else -EPERM. */
 typedef struct BgChildOps {

@@ -1,0 +1,140 @@
+/* The graph from inside: what the files of graph/ share. Nothing outside graph/ includes this.
+ *
+ * Locks, outermost first:
+ *   user gates (gate.h)   held by requests; closed by structural changes
+ *   graph->control        pointers, marks and holds below; no I/O, no driver call under it
+ *   node->life            an instance exists (readers) or is being closed (writer)
+ *   node->state_lock      the published state and the watchers
+ * What a comment marks (control) is written and read under graph->control, except by the thread that has marked the node
+ * `changing`, which alone may write it. */
+#ifndef BG_NODE_H
+#define BG_NODE_H
+
+#include "graph/epoch.h"
+#include "graph/gate.h"
+#include "graph/graph.h"
+#include "graph/range.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef enum { BG_DISCARD_IGNORE, BG_DISCARD_UNMAP } BgDiscard;
+typedef enum { BG_DETECT_ZEROES_OFF, BG_DETECT_ZEROES_ON, BG_DETECT_ZEROES_UNMAP } BgDetectZeroes;
+
+/* The options that every node has. */
+typedef struct BgNodeOptions {
+  bool read_only, auto_read_only, force_share;
+  bool direct, no_flush;
+  int discard;       /* BgDiscard */
+  int detect_zeroes; /* BgDetectZeroes */
+} BgNodeOptions;
+
+/* Somebody's claim on a node: the base of edges and users. */
+typedef struct BgHold {
+  BgNode *node; /* (control), and by requests inside a gate. NULL: not attached */
+  BgPerm perm, shared; /* (control) */
+  char *what;          /* "overlay 'disk'", "file 'disk'": for messages */
+  bool is_user;
+} BgHold;
+
+/* From a parent to a child. */
+typedef struct BgEdge {
+  BgChild child; /* what the parent's driver sees */
+  BgHold hold;   /* on the child node */
+  BgNode *parent;
+  atomic_uint granted; /* BgPerm: what the data path may do; during a change the old and the new together */
+} BgEdge;
+
+struct BgNode {
+  BgGraph *graph;
+  char *name;
+  const BgDriver *driver;
+  BgHost host;
+  void *instance;         /* NULL before open and after close; see `life` */
+  BgNodeOptions common;   /* (control); by requests inside a gate: discard, detect_zeroes, no_flush */
+  void *options;          /* typed, the driver's; (control) */
+  BgDict *given;          /* (control) what the user wrote, for queries */
+  bool implicit;          /* opened for a parent, goes with it */
+  bool live;              /* (control) shown to the world */
+  bool changing;          /* (control) the mark */
+  bool pinned;            /* (control) by chmod */
+  BgMode mode;            /* (control) how the instance is open */
+  GPtrArray *children;    /* BgEdge *, owned; (control), and by requests inside a gate */
+  GPtrArray *holders;     /* BgHold *; (control) */
+  struct BgOpening *opening; /* during open only: see open.c */
+
+  GError *storage_error;  /* (control) what can_change said last; NULL: would work */
+  struct timespec seen_mtime; /* (control) of the host file, when last looked at */
+  int64_t seen_size;          /* (control) */
+  int64_t settle_after;   /* (control) monotonic µs: a downgrade is due then; 0: none */
+  char *settle_failure;   /* (control) why the last downgrade failed */
+
+  BgLimits limits;        /* fixed between changes that close gates */
+  BgRanges ranges;
+  atomic_uint_fast64_t written, flushed; /* counts of writes, for needless flushes */
+  atomic_bool corrupt;
+  atomic_uint_fast64_t generation;
+  atomic_bool foreign_writer;
+
+  pthread_rwlock_t life;
+  pthread_mutex_t state_lock;
+  BgNodeState state;      /* published */
+  GPtrArray *watchers;    /* open nodes whose bytes change when this one is written; replaced, never changed */
+  atomic_bool watched;    /* watchers is not empty */
+};
+
+struct BgGraph {
+  BgPolicy policy;
+  const BgListener *listener;
+  void *listener_data;
+
+  pthread_mutex_t control;
+  pthread_cond_t changed; /* a mark was taken off */
+  GPtrArray *nodes;       /* BgNode *; (control); in order of opening */
+  GPtrArray *users;       /* BgUser *; (control) */
+  GPtrArray *graveyard;   /* removed nodes */
+
+  BgEpoch epoch;
+  BgGate background;      /* the monitor's requests enter here */
+  struct BgMonitor *monitor;
+};
+
+static inline BgEdge *bg_edge_of(BgChild *child)
+{
+  return (BgEdge *)((char *)child - offsetof(BgEdge, child));
+}
+
+static inline BgEdge *bg_hold_edge(BgHold *hold)
+{
+  return hold->is_user ? NULL : (BgEdge *)((char *)hold - offsetof(BgEdge, hold));
+}
+
+static inline BgNode *bg_node_of(BgHost *host)
+{
+  return (BgNode *)((char *)host - offsetof(BgNode, host));
+}
+
+/* A node without an instance, not yet in the graph's list. Takes `name`. */
+BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver);
+void bg_node_free(BgNode *node);
+
+/* The edge of that name; NULL if none. (control) or inside a gate. */
+BgEdge *bg_node_edge(const BgNode *node, const char *name);
+/* The first edge with one of the roles that is attached; NULL if none. (control) or inside a gate. */
+BgEdge *bg_node_edge_by_role(const BgNode *node, unsigned roles);
+
+/* An edge that is attached to no child yet; in nobody's list. */
+BgEdge *bg_edge_new(BgNode *parent, const char *name, BgRole role);
+void bg_edge_free(BgEdge *edge);
+
+/* True if a party other than the node's own pinning keeps it read-write. (control) */
+static inline bool bg_node_pinned_writable(const BgNode *node)
+{
+  return !node->common.read_only && !node->common.auto_read_only && !node->common.force_share;
+}
+
+/* Takes and drops graph->control. */
+void bg_graph_lock(BgGraph *graph);
+void bg_graph_unlock(BgGraph *graph);
+
+#endif
