@@ -11,7 +11,7 @@ typedef enum {
   BG_OPTION_BOOL,   /* bool: on, off (also true/false, yes/no) */
   BG_OPTION_UINT,   /* uint64_t: decimal */
   BG_OPTION_SIZE,   /* uint64_t: bytes, with an optional suffix B K M G T P E (powers of 1024), "1.5G" too */
-  BG_OPTION_STRING, /* char *, NULL where unset and without a default; owned by the struct */
+  BG_OPTION_STRING, /* char *, NULL where unset and without a default, or given empty; owned by the struct */
   BG_OPTION_ENUM    /* int: the index into `values` */
 } BgOptionType;
 
@@ -30,7 +30,7 @@ typedef struct BgOption {
 /* Types the options of `table` that are present in `dict`, taking them out of it, and the fallbacks of
  * those that are not, into `out` (a zeroed struct of the driver's). What the table does not name stays in
  * dict. NULL table: no options. On error (EINVAL: unfit value or required option missing; the message names the option)
- * `out` is cleared. */
+ * `out` is cleared and dict as it was. */
 bool bg_options_parse(const BgOption *table, BgDict *dict, void *out, GError **error);
 
 /* Frees the strings in `out` and zeroes its fields. */
