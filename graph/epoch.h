@@ -21,7 +21,7 @@ void bg_epoch_leave(BgEpoch *epoch, unsigned token);
 uint64_t bg_epoch_now(BgEpoch *epoch);
 
 /* True if every request that began before now() returned `value` has left: all it did is visible to the caller, and every
- * request that is inside or comes sees what the caller did before that now(). Once true, true for ever. May stay false
+ * request that is inside or comes sees what the caller did before that now(). May stay false
  * somewhat longer than needed when more requests run than the machine could ever serve at once. Never waits. */
 bool bg_epoch_passed(BgEpoch *epoch, uint64_t value);
 
