@@ -1,0 +1,177 @@
+/* Runs criterion tests without libcriterion, for builds under ThreadSanitizer: libcriterion maps memory at addresses that
+ * ThreadSanitizer does not allow, and gives up. Each test runs in a process of its own, one after the other. Only what the
+ * tests of this project use of criterion is here. An argument "SUITE" or "SUITE/NAME" chooses tests. */
+#include <criterion/criterion.h>
+#include <criterion/event.h>
+#include <criterion/parameterized.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A test under ThreadSanitizer may take that many times its timeout, and this long without one. */
+#define SLOWER          10
+#define DEFAULT_TIMEOUT 120
+
+/* The linker's names for the beginning and end of the sections that Test() and TestSuite() fill. */
+extern struct criterion_test *__start_cr_tst[], *__stop_cr_tst[];
+extern struct criterion_suite *__start_cr_sts[] __attribute__((weak)), *__stop_cr_sts[] __attribute__((weak));
+
+struct criterion_options criterion_options;
+
+/* What runs in this process. */
+static struct criterion_test *test;
+static void *parameter;
+
+static struct criterion_test_extra_data *suite_data(void)
+{
+  for (struct criterion_suite **suite = __start_cr_sts; suite < __stop_cr_sts; suite++)
+    if (strcmp((*suite)->name, test->category) == 0)
+      return (*suite)->data;
+  return NULL;
+}
+
+/* ── what the macros call ── */
+
+void criterion_internal_test_setup(void)
+{
+  struct criterion_test_extra_data *suite = suite_data();
+  if (suite && suite->init)
+    suite->init();
+  if (test->data->init)
+    test->data->init();
+}
+
+void criterion_internal_test_main(void (*function)(void))
+{
+  if (parameter)
+    ((void (*)(void *))function)(parameter);
+  else
+    function();
+}
+
+void criterion_internal_test_teardown(void)
+{
+  struct criterion_test_extra_data *suite = suite_data();
+  if (test->data->fini)
+    test->data->fini();
+  if (suite && suite->fini)
+    suite->fini();
+}
+
+int cr_asprintf(char **text, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  int length = vasprintf(text, format, args);
+  va_end(args);
+  return length;
+}
+
+void cr_asprintf_free(char *text)
+{
+  free(text);
+}
+
+char *cr_translate_assert_msg(int index, ...)
+{
+  (void)index;
+  return strdup("assertion failed");
+}
+
+void cri_asserts_passed_incr(void)
+{
+}
+
+void criterion_send_assert(struct criterion_assert_stats *stats)
+{
+  if (!stats->passed)
+    fprintf(stderr, "%s:%u: %s\n", stats->file, stats->line, stats->message);
+}
+
+void criterion_abort_test(void)
+{
+  _exit(1);
+}
+
+void criterion_continue_test(void)
+{
+  criterion_abort_test();
+}
+
+void criterion_skip_test(const char *format, ...)
+{
+  (void)format;
+  exit(0);
+}
+
+/* ── the runner ── */
+
+static unsigned timeout(void)
+{
+  struct criterion_test_extra_data *suite = suite_data();
+  double own = test->data->timeout > 0 ? test->data->timeout : suite ? suite->timeout : 0;
+  return own > 0 ? (unsigned)(own * SLOWER) + 1 : DEFAULT_TIMEOUT;
+}
+
+static bool ended_well(int status)
+{
+  if (test->data->signal)
+    return WIFSIGNALED(status) && WTERMSIG(status) == test->data->signal;
+  return WIFEXITED(status) && WEXITSTATUS(status) == test->data->exit_code;
+}
+
+static bool run_once(void)
+{
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(timeout());
+    test->test();
+    exit(0);
+  }
+  int status;
+  bool passed = child > 0 && waitpid(child, &status, 0) == child && ended_well(status);
+  printf("[%s] %s::%s\n", passed ? "PASS" : "FAIL", test->category, test->name);
+  return passed;
+}
+
+/* The number of failures. */
+static unsigned run(void)
+{
+  parameter = NULL;
+  if (test->data->kind_ == CR_TEST_NORMAL)
+    return !run_once();
+  unsigned failed = 0;
+  struct criterion_test_params params = test->data->param_();
+  for (size_t i = 0; i < params.length; i++) {
+    parameter = (char *)params.params + i * params.size;
+    failed += !run_once();
+  }
+  return failed;
+}
+
+static bool chosen(const char *which)
+{
+  size_t length = strlen(test->category);
+  if (strncmp(which, test->category, length) != 0)
+    return false;
+  return which[length] == '\0' || (which[length] == '/' && strcmp(which + length + 1, test->name) == 0);
+}
+
+int main(int argc, char **argv)
+{
+  unsigned ran = 0, failed = 0;
+  for (struct criterion_test **each = __start_cr_tst; each < __stop_cr_tst; each++) {
+    test = *each;
+    if (test->data->disabled || (argc > 1 && !chosen(argv[1])))
+      continue;
+    ran++;
+    failed += run();
+  }
+  printf("%u tests, %u failures\n", ran, failed);
+  return failed > 0 || ran == 0;
+}
