@@ -1,6 +1,7 @@
 /* The graph from inside: what the files of graph/ share. Nothing outside graph/ includes this.
  *
  * Locks, outermost first:
+ *   graph->gates          one at a time closes gates
  *   user gates (gate.h)   held by requests; closed by structural changes
  *   graph->control        pointers, marks and holds below; no I/O, no driver call under it
  *   node->life            an instance exists (readers) or is being closed (writer)
@@ -14,6 +15,7 @@
 #include "graph/gate.h"
 #include "graph/graph.h"
 #include "graph/range.h"
+#include "graph/user.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,6 +37,7 @@ typedef struct BgHold {
   BgPerm perm, shared; /* (control) */
   char *what;          /* "overlay 'disk'", "file 'disk'": for messages */
   bool is_user;
+  atomic_uint granted; /* BgPerm: what the data path may do; of an edge, during a change, the old and the new together */
 } BgHold;
 
 /* From a parent to a child. */
@@ -42,7 +45,6 @@ typedef struct BgEdge {
   BgChild child; /* what the parent's driver sees */
   BgHold hold;   /* on the child node */
   BgNode *parent;
-  atomic_uint granted; /* BgPerm: what the data path may do; during a change the old and the new together */
 } BgEdge;
 
 struct BgNode {
@@ -64,8 +66,8 @@ struct BgNode {
   struct BgOpening *opening; /* during open only: see open.c */
 
   GError *storage_error;  /* (control) what can_change said last; NULL: would work */
-  struct timespec seen_mtime; /* (control) of the host file, when last looked at */
-  int64_t seen_size;          /* (control) */
+  struct stat seen;       /* the monitor's: the host file when last looked at */
+  bool seen_valid;        /* the monitor's: `seen` was taken while nobody wrote through the graph */
   int64_t settle_after;   /* (control) monotonic µs: a downgrade is due then; 0: none */
   char *settle_failure;   /* (control) why the last downgrade failed */
 
@@ -83,18 +85,25 @@ struct BgNode {
   atomic_bool watched;    /* watchers is not empty */
 };
 
+/* Stands on a node. */
+struct BgUser {
+  BgHold hold;
+  BgGate gate;
+};
+
 struct BgGraph {
   BgPolicy policy;
   const BgListener *listener;
   void *listener_data;
 
+  pthread_mutex_t gates;   /* who closes gates holds it while they are closed */
   pthread_mutex_t control;
   pthread_cond_t changed; /* a mark was taken off */
   GPtrArray *nodes;       /* BgNode *; (control); in order of opening */
   GPtrArray *users;       /* BgUser *; (control) */
   GPtrArray *graveyard;   /* removed nodes */
 
-  BgEpoch epoch;
+  BgEpoch *epoch;
   BgGate background;      /* the monitor's requests enter here */
   struct BgMonitor *monitor;
 };
@@ -123,14 +132,20 @@ BgEdge *bg_node_edge(const BgNode *node, const char *name);
 /* The first edge with one of the roles that is attached; NULL if none. (control) or inside a gate. */
 BgEdge *bg_node_edge_by_role(const BgNode *node, unsigned roles);
 
+/* bg_node_size() for whoever is inside a gate, or holds `life`: without that lock. */
+int64_t bg_node_size_inside(BgNode *node);
+
+/* "node 'NAME': " before the message, unless it names a node already. */
+void bg_node_prefix_error(const BgNode *node, GError **error);
+
 /* An edge that is attached to no child yet; in nobody's list. */
 BgEdge *bg_edge_new(BgNode *parent, const char *name, BgRole role);
 void bg_edge_free(BgEdge *edge);
 
-/* True if a party other than the node's own pinning keeps it read-write. (control) */
-static inline bool bg_node_pinned_writable(const BgNode *node)
+/* Options with which a node is read-write as long as it exists. */
+static inline bool bg_node_options_writable(const BgNodeOptions *common)
 {
-  return !node->common.read_only && !node->common.auto_read_only && !node->common.force_share;
+  return !common->read_only && !common->auto_read_only && !common->force_share;
 }
 
 /* Takes and drops graph->control. */

@@ -1,0 +1,511 @@
+#include "graph/change.h"
+
+#include "graph/io.h"
+#include "graph/state.h"
+
+#include <errno.h>
+#include <time.h>
+
+typedef struct Change {
+  BgGraph *graph;
+  BgProposal *proposal;
+  BgPlan plan;
+  GPtrArray *gates;   /* BgGate *, closed */
+  bool holds_gates;   /* graph->gates is ours */
+  GPtrArray *opened;  /* BgPlanNode *, in order */
+  GPtrArray *settled; /* BgPlanNode *, in order */
+} Change;
+
+static BgPlanNode *plan_node(Change *change, guint index)
+{
+  return &g_array_index(change->plan.nodes, BgPlanNode, index);
+}
+
+static void change_clear(Change *change)
+{
+  bg_plan_clear(&change->plan);
+  g_ptr_array_unref(change->gates);
+  g_ptr_array_unref(change->opened);
+  g_ptr_array_unref(change->settled);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Change, change_clear)
+
+/* ── marks ── */
+
+static struct timespec deadline_after(int milliseconds)
+{
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  at.tv_sec += milliseconds / 1000;
+  at.tv_nsec += (milliseconds % 1000) * 1000000L;
+  if (at.tv_nsec >= 1000000000L) {
+    at.tv_sec++;
+    at.tv_nsec -= 1000000000L;
+  }
+  return at;
+}
+
+bool bg_change_mark(BgNode *node)
+{
+  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
+  while (node->changing)
+    if (pthread_cond_timedwait(&node->graph->changed, &node->graph->control, &deadline) == ETIMEDOUT)
+      return false;
+  node->changing = true;
+  return true;
+}
+
+void bg_change_unmark(BgNode *node)
+{
+  node->changing = false;
+  pthread_cond_broadcast(&node->graph->changed);
+}
+
+static BgNode *marked_by_another(Change *change)
+{
+  for (guint i = 0; i < change->plan.nodes->len; i++)
+    if (plan_node(change, i)->node->changing)
+      return plan_node(change, i)->node;
+  return NULL;
+}
+
+/* Plans, waits while nodes of the plan are being changed by others (planning anew each time, for the graph has changed then), and
+ * marks them. */
+static bool plan_and_mark(Change *change, GError **error)
+{
+  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
+  for (;;) {
+    if (!bg_plan_make(&change->plan, change->proposal, false, NULL, error))
+      return false;
+    BgNode *busy = marked_by_another(change);
+    if (!busy)
+      break;
+    bg_plan_clear(&change->plan);
+    if (pthread_cond_timedwait(&change->graph->changed, &change->graph->control, &deadline) == ETIMEDOUT) {
+      bg_set_error(error, EBUSY, "node '%s' is being changed", busy->name);
+      return false;
+    }
+  }
+  for (guint i = 0; i < change->plan.nodes->len; i++)
+    plan_node(change, i)->node->changing = true;
+  return true;
+}
+
+static void unmark_all(Change *change)
+{
+  for (guint i = 0; i < change->plan.nodes->len; i++)
+    plan_node(change, i)->node->changing = false;
+  pthread_cond_broadcast(&change->graph->changed);
+}
+
+/* ── open ── */
+
+static bool mode_changes(const BgPlanNode *entry)
+{
+  const BgMode *now = &entry->node->mode, *new = &entry->mode;
+  return entry->override || now->writable != new->writable || now->direct != new->direct ||
+         now->force_share != new->force_share || now->perm != new->perm || now->shared != new->shared;
+}
+
+static bool open_node(Change *change, BgPlanNode *entry, GError **error)
+{
+  BgNode *node = entry->node;
+  if (!node->instance || !node->driver->change_open || !mode_changes(entry))
+    return true;
+  const void *options = entry->override ? entry->override->options : node->options;
+  if (!node->driver->change_open(node->instance, &entry->mode, options, &entry->pending, error)) {
+    bg_node_prefix_error(node, error);
+    return false;
+  }
+  g_ptr_array_add(change->opened, entry);
+  return true;
+}
+
+static bool step_open(Change *change, GError **error)
+{
+  for (guint i = change->plan.nodes->len; i-- > 0;)
+    if (!open_node(change, plan_node(change, i), error))
+      return false;
+  return true;
+}
+
+/* ── gates ── */
+
+static bool reaches(const BgNode *from, GHashTable *targets, GHashTable *seen)
+{
+  if (g_hash_table_contains(targets, from))
+    return true;
+  if (!g_hash_table_add(seen, (void *)from))
+    return false;
+  for (guint i = 0; i < from->children->len; i++) {
+    const BgEdge *edge = from->children->pdata[i];
+    if (edge->hold.node && reaches(edge->hold.node, targets, seen))
+      return true;
+  }
+  return false;
+}
+
+static GHashTable *restructured_nodes(const BgProposal *proposal)
+{
+  GHashTable *nodes = g_hash_table_new(NULL, NULL);
+  for (guint i = 0; i < proposal->overrides->len; i++)
+    g_hash_table_add(nodes, g_array_index(proposal->overrides, BgOverride, i).node);
+  for (guint i = 0; i < proposal->retargets->len; i++)
+    g_hash_table_add(nodes, g_array_index(proposal->retargets, BgRetarget, i).edge->parent);
+  return nodes;
+}
+
+/* The gates to close, found under graph->control. Users that come later wait for the marks. */
+static GPtrArray *affected_gates(Change *change)
+{
+  GPtrArray *gates = g_ptr_array_new();
+  g_autoptr(GHashTable) targets = restructured_nodes(change->proposal);
+  if (g_hash_table_size(targets) == 0)
+    return gates;
+  for (guint i = 0; i < change->graph->users->len; i++) {
+    BgUser *user = change->graph->users->pdata[i];
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+    if (reaches(user->hold.node, targets, seen))
+      g_ptr_array_add(gates, &user->gate);
+  }
+  g_ptr_array_add(gates, &change->graph->background);
+  return gates;
+}
+
+static bool close_gates(Change *change, GPtrArray *gates, GError **error)
+{
+  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
+  if (gates->len == 0)
+    return true;
+  if (pthread_mutex_clocklock(&change->graph->gates, CLOCK_MONOTONIC, &deadline) != 0) {
+    bg_set_error(error, EBUSY, "another change is under way");
+    return false;
+  }
+  change->holds_gates = true;
+  for (guint i = 0; i < gates->len; i++) {
+    if (!bg_gate_close(gates->pdata[i], BG_CHANGE_TIMEOUT_MS)) {
+      bg_set_error(error, EBUSY, "requests are still under way");
+      return false;
+    }
+    g_ptr_array_add(change->gates, gates->pdata[i]);
+  }
+  return true;
+}
+
+static void open_gates(Change *change)
+{
+  for (guint i = 0; i < change->gates->len; i++)
+    bg_gate_open(change->gates->pdata[i]);
+  if (change->holds_gates)
+    pthread_mutex_unlock(&change->graph->gates);
+}
+
+void bg_change_close_background(BgGraph *graph)
+{
+  pthread_mutex_lock(&graph->gates);
+  while (!bg_gate_close(&graph->background, BG_CHANGE_TIMEOUT_MS))
+    g_warning("writing out takes long, still waiting for it");
+}
+
+void bg_change_open_background(BgGraph *graph)
+{
+  bg_gate_open(&graph->background);
+  pthread_mutex_unlock(&graph->gates);
+}
+
+/* ── settle ── */
+
+static void grant_edges_to(Change *change, const BgNode *node)
+{
+  for (guint i = 0; i < change->plan.holds->len; i++) {
+    BgPlanHold *hold = &g_array_index(change->plan.holds, BgPlanHold, i);
+    BgEdge *edge = bg_hold_edge(hold->hold);
+    if (edge && bg_plan_child(change->proposal, edge) == node)
+      atomic_fetch_or(&edge->hold.granted, hold->perm);
+  }
+}
+
+static bool settle_node(Change *change, BgPlanNode *entry, GError **error)
+{
+  BgNode *node = entry->node;
+  if (!g_ptr_array_find(change->opened, entry, NULL))
+    return true;
+  if (entry->downgrade) {
+    int result = bg_io_flush(node);
+    if (result) {
+      bg_set_error_errno(error, -result, "node '%s': cannot flush", node->name);
+      return false;
+    }
+  }
+  if (node->driver->change_settle && !node->driver->change_settle(node->instance, entry->pending, error)) {
+    bg_node_prefix_error(node, error);
+    return false;
+  }
+  g_ptr_array_add(change->settled, entry);
+  return true;
+}
+
+static bool step_settle(Change *change, GError **error)
+{
+  for (guint i = change->plan.nodes->len; i-- > 0;) {
+    BgPlanNode *entry = plan_node(change, i);
+    if (!entry->downgrade && !settle_node(change, entry, error))
+      return false;
+    grant_edges_to(change, entry->node);
+  }
+  for (guint i = 0; i < change->plan.nodes->len; i++) {
+    BgPlanNode *entry = plan_node(change, i);
+    if (entry->downgrade && !settle_node(change, entry, error))
+      return false;
+  }
+  return true;
+}
+
+/* ── abort ── */
+
+static void abort_node(BgPlanNode *entry)
+{
+  if (entry->node->driver->change_abort)
+    entry->node->driver->change_abort(entry->node->instance, entry->pending);
+}
+
+static void step_abort(Change *change)
+{
+  for (guint i = change->settled->len; i-- > 0;) {
+    abort_node(change->settled->pdata[i]);
+    g_ptr_array_remove(change->opened, change->settled->pdata[i]);
+  }
+  for (guint i = change->opened->len; i-- > 0;)
+    abort_node(change->opened->pdata[i]);
+  for (guint i = 0; i < change->plan.holds->len; i++) {
+    BgEdge *edge = bg_hold_edge(g_array_index(change->plan.holds, BgPlanHold, i).hold);
+    if (edge)
+      atomic_store(&edge->hold.granted, edge->hold.perm);
+  }
+}
+
+/* ── commit ── */
+
+static void commit_drivers(Change *change)
+{
+  for (guint i = 0; i < change->opened->len; i++) {
+    BgPlanNode *entry = change->opened->pdata[i];
+    if (entry->node->driver->change_commit)
+      entry->node->driver->change_commit(entry->node->instance, entry->pending);
+  }
+}
+
+static void commit_retarget(const BgRetarget *retarget)
+{
+  BgEdge *edge = retarget->edge;
+  pthread_rwlock_wrlock(&edge->parent->life);
+  if (edge->hold.node)
+    g_ptr_array_remove(edge->hold.node->holders, &edge->hold);
+  edge->hold.node = retarget->to;
+  if (retarget->to)
+    g_ptr_array_add(retarget->to->holders, &edge->hold);
+  if (!g_ptr_array_find(edge->parent->children, edge, NULL))
+    g_ptr_array_add(edge->parent->children, edge);
+  pthread_rwlock_unlock(&edge->parent->life);
+}
+
+static void commit_hold(const BgPlanHold *entry)
+{
+  BgHold *hold = entry->hold;
+  hold->perm = entry->perm;
+  hold->shared = entry->shared;
+  atomic_store(&hold->granted, entry->perm);
+  if (hold->is_user && !g_ptr_array_find(hold->node->holders, hold, NULL))
+    g_ptr_array_add(hold->node->holders, hold);
+}
+
+static void commit_override(const BgOverride *override)
+{
+  BgNode *node = override->node;
+  node->common = override->common;
+  bg_options_clear(node->driver->options, node->options);
+  g_free(node->options);
+  node->options = override->options;
+  bg_dict_free(node->given);
+  node->given = override->given;
+}
+
+static void commit_mode(const BgPlanNode *entry, int64_t now)
+{
+  BgNode *node = entry->node;
+  node->mode = entry->mode;
+  if (!entry->lingers)
+    node->settle_after = 0;
+  else if (!node->settle_after)
+    node->settle_after = now + BG_LINGER_MS * 1000;
+  if (entry->upgrade)
+    g_clear_error(&node->storage_error);
+  if (!node->mode.writable)
+    g_clear_pointer(&node->settle_failure, g_free);
+}
+
+static void refresh_limits(Change *change)
+{
+  if (change->gates->len == 0)
+    return;
+  for (guint i = change->plan.nodes->len; i-- > 0;) {
+    BgNode *node = plan_node(change, i)->node;
+    bg_node_limits(node, &node->limits);
+  }
+}
+
+/* The permissions that users held before, to tell who began or ceased to write. */
+static void note_writers(Change *change, BgNews *news)
+{
+  for (guint i = 0; i < change->plan.holds->len; i++) {
+    const BgPlanHold *entry = &g_array_index(change->plan.holds, BgPlanHold, i);
+    BgPerm writes = BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED;
+    if (entry->hold->is_user && !(entry->hold->perm & writes) != !(entry->perm & writes))
+      bg_state_content_changed(entry->hold->node, news);
+  }
+  for (guint i = 0; i < change->proposal->retargets->len; i++) {
+    BgNode *parent = g_array_index(change->proposal->retargets, BgRetarget, i).edge->parent;
+    bg_news_content(news, parent);
+    bg_state_content_changed(parent, news);
+  }
+}
+
+static void step_commit(Change *change, BgNews *news)
+{
+  const BgProposal *proposal = change->proposal;
+  int64_t now = g_get_monotonic_time();
+  note_writers(change, news);
+  for (guint i = 0; i < proposal->overrides->len; i++)
+    commit_override(&g_array_index(proposal->overrides, BgOverride, i));
+  for (guint i = 0; i < proposal->retargets->len; i++)
+    commit_retarget(&g_array_index(proposal->retargets, BgRetarget, i));
+  for (guint i = 0; i < change->plan.holds->len; i++)
+    commit_hold(&g_array_index(change->plan.holds, BgPlanHold, i));
+  for (guint i = 0; i < change->plan.nodes->len; i++)
+    commit_mode(plan_node(change, i), now);
+  refresh_limits(change);
+}
+
+/* ── the whole ── */
+
+static bool run_steps(Change *change, GPtrArray *gates, GError **error)
+{
+  if (step_open(change, error) && close_gates(change, gates, error) && step_settle(change, error)) {
+    commit_drivers(change);
+    return true;
+  }
+  step_abort(change);
+  return false;
+}
+
+static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
+{
+  g_auto(Change) change = {.graph = graph,
+                            .proposal = proposal,
+                            .gates = g_ptr_array_new(),
+                            .opened = g_ptr_array_new(),
+                            .settled = g_ptr_array_new()};
+  g_auto(BgNews) news = {0};
+
+  bg_graph_lock(graph);
+  if (!plan_and_mark(&change, error)) {
+    bg_graph_unlock(graph);
+    return false;
+  }
+  g_autoptr(GPtrArray) gates = affected_gates(&change);
+  bg_graph_unlock(graph);
+
+  bool done = run_steps(&change, gates, error);
+
+  bg_graph_lock(graph);
+  if (done)
+    step_commit(&change, &news);
+  unmark_all(&change);
+  if (done)
+    bg_state_resolve(graph, &news);
+  bg_graph_unlock(graph);
+  open_gates(&change);
+  bg_news_tell(&news);
+  return done;
+}
+
+static bool anything_lingers(BgGraph *graph)
+{
+  bool found = false;
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len; i++)
+    found = found || ((BgNode *)graph->nodes->pdata[i])->settle_after;
+  bg_graph_unlock(graph);
+  return found;
+}
+
+bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error)
+{
+  g_autoptr(GError) first = NULL;
+  if (run_once(graph, proposal, &first))
+    return true;
+  /* what only waits for its downgrade must not stand in anybody's way */
+  if (first->code == EBUSY && !proposal->settle && anything_lingers(graph)) {
+    bg_change_settle(graph, true, NULL, NULL);
+    return run_once(graph, proposal, error);
+  }
+  g_propagate_error(error, g_steal_pointer(&first));
+  return false;
+}
+
+/* ── downgrades ── */
+
+static BgNode *next_due(BgGraph *graph, bool all, GHashTable *tried, int64_t *next)
+{
+  BgNode *found = NULL;
+  int64_t now = g_get_monotonic_time();
+  *next = INT64_MAX;
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    BgNode *node = graph->nodes->pdata[i];
+    if (!node->settle_after)
+      continue;
+    if (!found && (all || node->settle_after <= now) && !g_hash_table_contains(tried, node))
+      found = node;
+    *next = MIN(*next, node->settle_after);
+  }
+  bg_graph_unlock(graph);
+  return found;
+}
+
+static void remember_failure(BgNode *node, const GError *error)
+{
+  bg_graph_lock(node->graph);
+  if (g_strcmp0(node->settle_failure, error->message) != 0) {
+    g_warning("node '%s' stays read-write: %s", node->name, error->message);
+    g_free(node->settle_failure);
+    node->settle_failure = g_strdup(error->message);
+  }
+  if (node->settle_after)
+    node->settle_after = g_get_monotonic_time() + G_USEC_PER_SEC;
+  bg_graph_unlock(node->graph);
+}
+
+bool bg_change_settle(BgGraph *graph, bool all, int64_t *next, GError **error)
+{
+  g_autoptr(GHashTable) tried = g_hash_table_new(NULL, NULL);
+  int64_t later;
+  bool clean = true;
+  for (BgNode *node; (node = next_due(graph, all, tried, &later));) {
+    g_autoptr(GError) failure = NULL;
+    g_auto(BgProposal) proposal;
+    bg_proposal_init(&proposal);
+    bg_proposal_start(&proposal, node);
+    proposal.settle = true;
+    g_hash_table_add(tried, node);
+    if (run_once(graph, &proposal, &failure))
+      continue;
+    remember_failure(node, failure);
+    if (clean)
+      g_propagate_error(error, g_steal_pointer(&failure));
+    clean = false;
+  }
+  if (next)
+    *next = later;
+  return clean;
+}

@@ -1,0 +1,37 @@
+/* Changing the graph: the one way in which permissions, open modes, options and edges change.
+ *
+ * A change is planned under graph->control, marks all nodes of its plan, and then goes through four steps without the lock:
+ *
+ *   open     drivers prepare: new descriptors, images, connections
+ *   (gates)  closed only if edges or options change, and only those of users who can reach such a node
+ *   settle   what becomes writable, children first; then what becomes read-only, parents first. May fail: undone in reverse
+ *   commit   pointers, modes and permissions are exchanged, states resolved anew, marks taken off. Cannot fail
+ *
+ * A node that nobody needs read-write any more stays so for BG_LINGER_MS (so that loops of writers do not flap); its downgrade is a
+ * change of its own, run by the monitor. If it fails the node stays read-write and the monitor tries again. */
+#ifndef BG_CHANGE_H
+#define BG_CHANGE_H
+
+#include "graph/plan.h"
+
+#define BG_LINGER_MS 300
+#define BG_CHANGE_TIMEOUT_MS 5000
+
+/* All or nothing. Waits at most BG_CHANGE_TIMEOUT_MS for other changes of the same nodes, then EBUSY. Not under
+ * graph->control, not inside a gate. */
+bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error);
+
+/* Downgrades nodes whose time has come (`all`: every lingering one). False with the first error; the others are tried all the
+ * same. *next (may be NULL) is the monotonic time in µs when the next one is due, INT64_MAX if none. */
+bool bg_change_settle(BgGraph *graph, bool all, int64_t *next, GError **error);
+
+/* Waits until `node` bears no mark, then marks it (false: BG_CHANGE_TIMEOUT_MS passed). For control calls that are no change.
+ * Under graph->control, which is given up while waiting. */
+bool bg_change_mark(BgNode *node);
+void bg_change_unmark(BgNode *node);
+
+/* Keeps the monitor's requests out: what one of them flushes may be closed meanwhile. */
+void bg_change_close_background(BgGraph *graph);
+void bg_change_open_background(BgGraph *graph);
+
+#endif

@@ -1,0 +1,38 @@
+#include "graph/events.h"
+
+#include "graph/monitor.h"
+
+void bg_events_driver(BgNode *node, BgEvent event, const char *message)
+{
+  g_warning("node '%s': %s", node->name, message);
+  if (event == BG_EVENT_CORRUPT && !atomic_exchange(&node->corrupt, true))
+    bg_monitor_wake(node->graph->monitor);
+}
+
+#define TELL(node, what)                                                                                               \
+  do {                                                                                                                 \
+    const BgListener *listener = (node)->graph->listener;                                                              \
+    if (listener && listener->what)                                                                                    \
+      listener->what((node)->graph->listener_data, (node));                                                            \
+  } while (0)
+
+void bg_events_state(BgNode *node)
+{
+  TELL(node, state_changed);
+}
+
+void bg_events_content(BgNode *node)
+{
+  atomic_fetch_add(&node->generation, 1);
+  TELL(node, content_changed);
+}
+
+void bg_events_added(BgNode *node)
+{
+  TELL(node, node_added);
+}
+
+void bg_events_removed(BgNode *node)
+{
+  TELL(node, node_removed);
+}

@@ -1,0 +1,16 @@
+/* What the graph tells its listener, and what drivers tell the graph. Never under graph->control. */
+#ifndef BG_EVENTS_H
+#define BG_EVENTS_H
+
+#include "graph/node.h"
+
+/* A driver's event, from any thread. CORRUPT is remembered at the node and its state resolved anew soon. */
+void bg_events_driver(BgNode *node, BgEvent event, const char *message);
+
+void bg_events_state(BgNode *node);
+/* Raises the node's generation first. */
+void bg_events_content(BgNode *node);
+void bg_events_added(BgNode *node);
+void bg_events_removed(BgNode *node);
+
+#endif

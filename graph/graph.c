@@ -1,0 +1,177 @@
+#include "graph/graph.h"
+
+#include "graph/change.h"
+#include "graph/events.h"
+#include "graph/monitor.h"
+#include "graph/open.h"
+#include "graph/remove.h"
+#include "graph/state.h"
+
+#include <errno.h>
+#include <string.h>
+
+void bg_graph_lock(BgGraph *graph)
+{
+  pthread_mutex_lock(&graph->control);
+}
+
+void bg_graph_unlock(BgGraph *graph)
+{
+  pthread_mutex_unlock(&graph->control);
+}
+
+BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *listener_data)
+{
+  BgGraph *graph = g_new0(BgGraph, 1);
+  pthread_condattr_t clock;
+  if (policy)
+    graph->policy = (BgPolicy){policy->trust_images, (const char *const *)g_strdupv((char **)policy->allowed)};
+  graph->listener = listener;
+  graph->listener_data = listener_data;
+  pthread_mutex_init(&graph->gates, NULL);
+  pthread_mutex_init(&graph->control, NULL);
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  pthread_cond_init(&graph->changed, &clock);
+  pthread_condattr_destroy(&clock);
+  graph->nodes = g_ptr_array_new();
+  graph->users = g_ptr_array_new();
+  graph->graveyard = g_ptr_array_new();
+  graph->epoch = bg_epoch_new();
+  bg_gate_init(&graph->background);
+  graph->monitor = bg_monitor_start(graph);
+  return graph;
+}
+
+static void graph_free(BgGraph *graph)
+{
+  for (guint i = 0; i < graph->graveyard->len; i++)
+    bg_node_free(graph->graveyard->pdata[i]);
+  g_ptr_array_unref(graph->graveyard);
+  g_ptr_array_unref(graph->nodes);
+  g_ptr_array_unref(graph->users);
+  bg_epoch_free(graph->epoch);
+  bg_gate_clear(&graph->background);
+  pthread_cond_destroy(&graph->changed);
+  pthread_mutex_destroy(&graph->control);
+  pthread_mutex_destroy(&graph->gates);
+  g_strfreev((char **)graph->policy.allowed);
+  g_free(graph);
+}
+
+bool bg_graph_close(BgGraph *graph, GError **error)
+{
+  g_autoptr(GError) first = NULL;
+  bg_monitor_stop(graph->monitor);
+  graph->monitor = NULL;
+  while (graph->nodes->len)
+    bg_remove_closing(graph->nodes->pdata[0], first ? NULL : &first);
+  graph_free(graph);
+  if (!first)
+    return true;
+  g_propagate_error(error, g_steal_pointer(&first));
+  return false;
+}
+
+BgNode *bg_graph_find(BgGraph *graph, const char *name)
+{
+  BgNode *found = NULL;
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len && !found; i++) {
+    BgNode *node = graph->nodes->pdata[i];
+    if (node->live && strcmp(node->name, name) == 0)
+      found = node;
+  }
+  bg_graph_unlock(graph);
+  return found;
+}
+
+static void list_below(BgNode *node, GHashTable *seen, GPtrArray *reverse)
+{
+  if (!g_hash_table_add(seen, node))
+    return;
+  for (guint i = node->children->len; i-- > 0;) {
+    BgEdge *edge = node->children->pdata[i];
+    if (edge->hold.node)
+      list_below(edge->hold.node, seen, reverse);
+  }
+  if (node->live)
+    g_ptr_array_add(reverse, node);
+}
+
+GPtrArray *bg_graph_nodes(BgGraph *graph)
+{
+  g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+  g_autoptr(GPtrArray) reverse = g_ptr_array_new();
+  GPtrArray *nodes = g_ptr_array_new();
+  bg_graph_lock(graph);
+  for (guint i = graph->nodes->len; i-- > 0;)
+    list_below(graph->nodes->pdata[i], seen, reverse);
+  bg_graph_unlock(graph);
+  for (guint i = reverse->len; i-- > 0;)
+    g_ptr_array_add(nodes, reverse->pdata[i]);
+  return nodes;
+}
+
+bool bg_graph_settle(BgGraph *graph, GError **error)
+{
+  return bg_change_settle(graph, true, NULL, error);
+}
+
+/* ── adding ── */
+
+/* Nodes that are read-write by their options become so now. */
+static bool upgrade_pinned(BgBatch *batch, GError **error)
+{
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  for (guint i = 0; i < batch->nodes->len; i++) {
+    BgNode *node = batch->nodes->pdata[i];
+    if (bg_node_options_writable(&node->common))
+      bg_proposal_start(&proposal, node);
+  }
+  return proposal.starts->len == 0 || bg_change_run(batch->graph, &proposal, error);
+}
+
+static void publish(BgBatch *batch)
+{
+  BgGraph *graph = batch->graph;
+  g_auto(BgNews) news = {0};
+  bg_graph_lock(graph);
+  for (guint i = 0; i < batch->nodes->len; i++)
+    ((BgNode *)batch->nodes->pdata[i])->live = true;
+  bg_graph_unlock(graph);
+  bg_monitor_probe(graph);
+  bg_graph_lock(graph);
+  bg_state_resolve(graph, &news);
+  bg_graph_unlock(graph);
+  for (guint i = 0; i < batch->nodes->len; i++)
+    bg_events_added(batch->nodes->pdata[i]);
+  bg_news_tell(&news);
+}
+
+BgNode *bg_graph_add(BgGraph *graph, BgDict *options, GError **error)
+{
+  g_autoptr(GPtrArray) nodes = g_ptr_array_new();
+  BgBatch batch = {graph, nodes};
+  BgNode *node = bg_open_node(&batch, options, "node", BG_PROBE_ANY, NULL, error);
+  if (node && upgrade_pinned(&batch, error)) {
+    publish(&batch);
+    return node;
+  }
+  bg_open_drop(&batch);
+  return NULL;
+}
+
+/* ── pins ── */
+
+void bg_node_pin(BgNode *node, bool read_only)
+{
+  g_auto(BgNews) news = {0};
+  bg_graph_lock(node->graph);
+  if (!(node->mode.perm & BG_PERM_ANY_WRITE) || !read_only)
+    node->pinned = read_only;
+  bg_state_resolve(node->graph, &news);
+  bg_graph_unlock(node->graph);
+  bg_news_tell(&news);
+}

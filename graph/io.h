@@ -1,0 +1,46 @@
+/* Data calls on nodes, from inside a gate: what users and edges do. The core moves the data; formats only say where it is.
+ *
+ * All: any number of threads; 0 or -errno; vectors of at most BG_IOV_MAX entries (others: -EINVAL). Ranges need no alignment.
+ * Permissions were checked by the caller. */
+#ifndef BG_IO_H
+#define BG_IO_H
+
+#include "graph/node.h"
+#include "graph/user.h"
+
+/* Reads everything; zeros past the end. */
+int bg_io_preadv(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+/* Writes everything; past the end only where limits say that the node grows (else -ENOSPC, nothing written). */
+int bg_io_pwritev(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+/* The same, whatever the node's detect-zeroes says. */
+int bg_io_pwritev_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+/* Reads as zeros afterwards. `fallback`: zeros are written where the driver cannot do better; else -EOPNOTSUPP before anything
+ * changed. Partial granules at both ends are written in any case. Cut at the end unless the node grows. */
+int bg_io_zero(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags, bool fallback);
+
+/* Does nothing where the node's `discard` is ignore. */
+int bg_io_discard(BgNode *node, uint64_t offset, uint64_t length);
+
+/* A hole or data from `offset`, for at least one byte and at most `length` (> 0; within the size). Looks at a bounded number of extents. */
+int bg_io_status(BgNode *node, uint64_t offset, uint64_t length, BgStatus *status);
+
+/* Cached metadata goes to the children, here and at every node below that is writable. */
+int bg_io_write_back(BgNode *node);
+/* Everything written is durable, metadata included. */
+int bg_io_flush(BgNode *node);
+
+/* -EFBIG where the driver cannot. Waits for every request that changes the node. */
+int bg_io_resize(BgNode *node, uint64_t size);
+/* The same, unless the node is that large already. */
+int bg_io_grow(BgNode *node, uint64_t size);
+
+/* Takes the range of whole granules around [offset, offset+length) in node->ranges. */
+void bg_io_lock_granules(BgNode *node, BgRange *range, uint64_t offset, uint64_t length, bool exclusive);
+
+/* Takes note of a finished write: for flushes and for those who watch the node's bytes. */
+void bg_io_wrote(BgNode *node);
+
+#endif

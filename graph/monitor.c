@@ -1,0 +1,254 @@
+#include "graph/monitor.h"
+
+#include "graph/change.h"
+#include "graph/io.h"
+#include "graph/state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PROBE_INTERVAL (1 * G_USEC_PER_SEC)
+#define FLUSH_INTERVAL (5 * G_USEC_PER_SEC)
+
+struct BgMonitor {
+  BgGraph *graph;
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+  bool stop, woken;
+};
+
+/* ── the storage, as it is now ── */
+
+static bool same_error(const GError *a, const GError *b)
+{
+  if (!a || !b)
+    return a == b;
+  return a->code == b->code && strcmp(a->message, b->message) == 0;
+}
+
+/* The mode that a writer would ask for. */
+static BgMode writer_mode(const BgNode *node)
+{
+  return (BgMode){.writable = true,
+                  .direct = node->common.direct,
+                  .force_share = node->common.force_share,
+                  .perm = node->mode.perm | BG_PERM_CONSISTENT_READ | BG_PERM_WRITE | BG_PERM_RESIZE,
+                  .shared = node->mode.shared & BG_USER_WRITE_SHARED};
+}
+
+/* True if what the driver says changed. Under graph->control, which is given up meanwhile; the node is marked. */
+static bool probe_driver(BgNode *node)
+{
+  if (!node->driver->can_change || node->mode.writable)
+    return false;
+  BgMode mode = writer_mode(node);
+  GError *error = NULL;
+  bg_graph_unlock(node->graph);
+  if (!node->driver->can_change(node->instance, &mode, &error))
+    g_prefix_error(&error, "node '%s': ", node->name);
+  bg_graph_lock(node->graph);
+  if (same_error(error, node->storage_error)) {
+    g_clear_error(&error);
+    return false;
+  }
+  g_clear_error(&node->storage_error);
+  node->storage_error = error;
+  return true;
+}
+
+static bool same_content(const struct stat *a, const struct stat *b)
+{
+  return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static bool same_owner(const struct stat *a, const struct stat *b)
+{
+  return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_size == b->st_size;
+}
+
+/* What others did to the host file. Under graph->control, which is given up meanwhile; the node is marked. */
+static void probe_host_file(BgNode *node, BgNews *news)
+{
+  struct stat now;
+  bool ours = node->mode.writable;
+  if (!node->driver->host_stat)
+    return;
+  bg_graph_unlock(node->graph);
+  int result = node->driver->host_stat(node->instance, &now);
+  bg_graph_lock(node->graph);
+  if (result)
+    return;
+  bool known = node->seen.st_mode != 0;
+  if (known && !same_owner(&now, &node->seen)) {
+    g_autoptr(GPtrArray) sharers = bg_state_sharers(node);
+    bg_news_state(news, node);
+    for (guint i = 0; i < sharers->len; i++)
+      bg_news_state(news, sharers->pdata[i]);
+  }
+  if (node->seen_valid && !ours && !same_content(&now, &node->seen)) {
+    bg_news_content(news, node);
+    bg_state_content_changed(node, news);
+  }
+  node->seen = now;
+  node->seen_valid = !ours;
+}
+
+static bool probe_node(BgNode *node, BgNews *news)
+{
+  bg_graph_lock(node->graph);
+  bool changed = false;
+  if (node->live && !node->changing && node->instance) {
+    node->changing = true;
+    changed = probe_driver(node);
+    probe_host_file(node, news);
+    bg_change_unmark(node);
+  }
+  bg_graph_unlock(node->graph);
+  return changed;
+}
+
+static bool probe_all(BgGraph *graph, BgNews *news)
+{
+  g_autoptr(GPtrArray) nodes = bg_graph_nodes(graph);
+  bool changed = false;
+  for (guint i = 0; i < nodes->len; i++)
+    changed |= probe_node(nodes->pdata[i], news);
+  return changed;
+}
+
+void bg_monitor_probe(BgGraph *graph)
+{
+  g_auto(BgNews) news = {0};
+  probe_all(graph, &news);
+  bg_news_tell(&news);
+}
+
+static bool corruption_unpublished(BgGraph *graph)
+{
+  bool found = false;
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    BgNode *node = graph->nodes->pdata[i];
+    found = found || (atomic_load(&node->corrupt) && node->state.error == 0 && !node->mode.writable);
+  }
+  bg_graph_unlock(graph);
+  return found;
+}
+
+static void look_at_storage(BgGraph *graph)
+{
+  g_auto(BgNews) news = {0};
+  bool changed = probe_all(graph, &news);
+  if (changed || corruption_unpublished(graph)) {
+    bg_graph_lock(graph);
+    bg_state_resolve(graph, &news);
+    bg_graph_unlock(graph);
+  }
+  bg_news_tell(&news);
+}
+
+/* ── writing out ── */
+
+static GPtrArray *writable_nodes(BgGraph *graph)
+{
+  GPtrArray *nodes = g_ptr_array_new();
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    BgNode *node = graph->nodes->pdata[i];
+    if (node->live && node->mode.writable)
+      g_ptr_array_add(nodes, node);
+  }
+  bg_graph_unlock(graph);
+  return nodes;
+}
+
+static void write_out(BgGraph *graph)
+{
+  bg_gate_enter(&graph->background);
+  g_autoptr(GPtrArray) nodes = writable_nodes(graph);
+  for (guint i = 0; i < nodes->len; i++) {
+    BgNode *node = nodes->pdata[i];
+    int result = bg_io_flush(node);
+    if (result)
+      g_warning("node '%s': cannot write out: %s", node->name, g_strerror(-result));
+  }
+  bg_gate_leave(&graph->background);
+}
+
+/* ── the thread ── */
+
+static void wait_until(BgMonitor *monitor, int64_t when)
+{
+  struct timespec at = {when / G_USEC_PER_SEC, (when % G_USEC_PER_SEC) * 1000};
+  while (!monitor->stop && !monitor->woken)
+    if (pthread_cond_timedwait(&monitor->wake, &monitor->lock, &at) == ETIMEDOUT)
+      break;
+}
+
+static void *monitor_run(void *data)
+{
+  BgMonitor *monitor = data;
+  int64_t probe_at = g_get_monotonic_time() + PROBE_INTERVAL;
+  int64_t flush_at = g_get_monotonic_time() + FLUSH_INTERVAL;
+  pthread_mutex_lock(&monitor->lock);
+  while (!monitor->stop) {
+    bool woken = monitor->woken;
+    monitor->woken = false;
+    pthread_mutex_unlock(&monitor->lock);
+    int64_t settle_at;
+    bg_change_settle(monitor->graph, false, &settle_at, NULL);
+    if (woken || g_get_monotonic_time() >= probe_at) {
+      look_at_storage(monitor->graph);
+      probe_at = g_get_monotonic_time() + PROBE_INTERVAL;
+    }
+    if (g_get_monotonic_time() >= flush_at) {
+      write_out(monitor->graph);
+      flush_at = g_get_monotonic_time() + FLUSH_INTERVAL;
+    }
+    pthread_mutex_lock(&monitor->lock);
+    /* a downgrade that becomes due meanwhile is noticed within its own time */
+    int64_t tick = g_get_monotonic_time() + BG_LINGER_MS * 1000;
+    wait_until(monitor, MIN(MIN(probe_at, flush_at), MIN(settle_at, tick)));
+  }
+  pthread_mutex_unlock(&monitor->lock);
+  return NULL;
+}
+
+BgMonitor *bg_monitor_start(BgGraph *graph)
+{
+  BgMonitor *monitor = g_new0(BgMonitor, 1);
+  pthread_condattr_t clock;
+  monitor->graph = graph;
+  pthread_mutex_init(&monitor->lock, NULL);
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  pthread_cond_init(&monitor->wake, &clock);
+  pthread_condattr_destroy(&clock);
+  if (pthread_create(&monitor->thread, NULL, monitor_run, monitor) != 0)
+    g_error("cannot start a thread");
+  return monitor;
+}
+
+void bg_monitor_stop(BgMonitor *monitor)
+{
+  pthread_mutex_lock(&monitor->lock);
+  monitor->stop = true;
+  pthread_cond_signal(&monitor->wake);
+  pthread_mutex_unlock(&monitor->lock);
+  pthread_join(monitor->thread, NULL);
+  pthread_cond_destroy(&monitor->wake);
+  pthread_mutex_destroy(&monitor->lock);
+  g_free(monitor);
+}
+
+void bg_monitor_wake(BgMonitor *monitor)
+{
+  if (!monitor)
+    return;
+  pthread_mutex_lock(&monitor->lock);
+  monitor->woken = true;
+  pthread_cond_signal(&monitor->wake);
+  pthread_mutex_unlock(&monitor->lock);
+}

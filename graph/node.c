@@ -1,0 +1,225 @@
+#include "graph/node.h"
+
+#include "graph/edge.h"
+#include "graph/events.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool host_has_child(BgHost *host, const char *name)
+{
+  BgNode *node = bg_node_of(host);
+  BgEdge *edge = bg_node_edge(node, name);
+  return edge && edge->hold.node;
+}
+
+static void host_event(BgHost *host, BgEvent event, const char *message)
+{
+  bg_events_driver(bg_node_of(host), event, message);
+}
+
+static uint64_t host_epoch(BgHost *host)
+{
+  return bg_epoch_now(bg_node_of(host)->graph->epoch);
+}
+
+static bool host_epoch_passed(BgHost *host, uint64_t epoch)
+{
+  return bg_epoch_passed(bg_node_of(host)->graph->epoch, epoch);
+}
+
+BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver)
+{
+  BgNode *node = g_new0(BgNode, 1);
+  node->graph = graph;
+  node->name = name;
+  node->driver = driver;
+  node->host = (BgHost){name, NULL, host_has_child, host_event, host_epoch, host_epoch_passed};
+  node->mode.shared = BG_PERM_ALL;
+  node->children = g_ptr_array_new();
+  node->holders = g_ptr_array_new();
+  node->watchers = g_ptr_array_new();
+  node->limits = (BgLimits){1, 1, false};
+  node->state.write_state = BG_STATE_UNWRITABLE;
+  node->state.error = EROFS;
+  node->state.reason = g_strdup("not open yet");
+  bg_ranges_init(&node->ranges);
+  pthread_rwlock_init(&node->life, NULL);
+  pthread_mutex_init(&node->state_lock, NULL);
+  return node;
+}
+
+void bg_node_free(BgNode *node)
+{
+  if (!node)
+    return;
+  for (guint i = 0; i < node->children->len; i++)
+    bg_edge_free(node->children->pdata[i]);
+  g_ptr_array_unref(node->children);
+  g_ptr_array_unref(node->holders);
+  g_ptr_array_unref(node->watchers);
+  bg_options_clear(node->driver->options, node->options);
+  g_free(node->options);
+  bg_dict_free(node->given);
+  g_clear_error(&node->storage_error);
+  g_free(node->settle_failure);
+  bg_node_state_clear(&node->state);
+  bg_ranges_clear(&node->ranges);
+  pthread_rwlock_destroy(&node->life);
+  pthread_mutex_destroy(&node->state_lock);
+  g_free(node->name);
+  g_free(node);
+}
+
+BgEdge *bg_node_edge(const BgNode *node, const char *name)
+{
+  for (guint i = 0; i < node->children->len; i++) {
+    BgEdge *edge = node->children->pdata[i];
+    if (strcmp(edge->child.name, name) == 0)
+      return edge;
+  }
+  return NULL;
+}
+
+BgEdge *bg_node_edge_by_role(const BgNode *node, unsigned roles)
+{
+  for (guint i = 0; i < node->children->len; i++) {
+    BgEdge *edge = node->children->pdata[i];
+    if (edge->hold.node && (edge->child.role & roles))
+      return edge;
+  }
+  return NULL;
+}
+
+void bg_node_prefix_error(const BgNode *node, GError **error)
+{
+  if (error && *error && !g_str_has_prefix((*error)->message, "node '"))
+    g_prefix_error(error, "node '%s': ", node->name);
+}
+
+const char *bg_node_name(const BgNode *node)
+{
+  return node->name;
+}
+
+const BgDriver *bg_node_driver(const BgNode *node)
+{
+  return node->driver;
+}
+
+/* ── facts that never wait for a change ── */
+
+/* The instance, kept alive until node_release(); NULL if it is gone. */
+static void *node_hold_instance(BgNode *node)
+{
+  pthread_rwlock_rdlock(&node->life);
+  if (!node->instance)
+    pthread_rwlock_unlock(&node->life);
+  return node->instance;
+}
+
+static void node_release(BgNode *node)
+{
+  pthread_rwlock_unlock(&node->life);
+}
+
+static BgNode *primary(const BgNode *node)
+{
+  const BgEdge *edge = bg_node_edge_by_role(node, BG_ROLE_PRIMARY | BG_ROLE_FILTERED);
+  return edge ? edge->hold.node : NULL;
+}
+
+int64_t bg_node_size_inside(BgNode *node)
+{
+  if (node->driver->size)
+    return node->driver->size(node->instance);
+  BgNode *child = primary(node);
+  return child ? bg_node_size_inside(child) : -ENOENT;
+}
+
+int64_t bg_node_size(BgNode *node)
+{
+  if (!node_hold_instance(node))
+    return -ENOENT;
+  int64_t size = bg_node_size_inside(node);
+  node_release(node);
+  return size;
+}
+
+static int64_t children_allocated(BgNode *node)
+{
+  int64_t sum = 0;
+  for (guint i = 0; i < node->children->len; i++) {
+    BgEdge *edge = node->children->pdata[i];
+    if (!edge->hold.node || (edge->child.role & BG_ROLE_COW))
+      continue;
+    int64_t part = bg_node_allocated(edge->hold.node);
+    if (part < 0)
+      return part;
+    sum += part;
+  }
+  return sum;
+}
+
+int64_t bg_node_allocated(BgNode *node)
+{
+  if (!node_hold_instance(node))
+    return -ENOENT;
+  int64_t bytes = node->driver->allocated ? node->driver->allocated(node->instance) : children_allocated(node);
+  node_release(node);
+  return bytes;
+}
+
+int bg_node_host_stat(BgNode *node, struct stat *st)
+{
+  if (!node_hold_instance(node))
+    return -ENOENT;
+  int result = -ENOENT;
+  BgNode *child = primary(node);
+  if (node->driver->host_stat)
+    result = node->driver->host_stat(node->instance, st);
+  else if (child)
+    result = bg_node_host_stat(child, st);
+  node_release(node);
+  return result;
+}
+
+const char *bg_node_filename(BgNode *node)
+{
+  if (!node_hold_instance(node))
+    return NULL;
+  const char *name = NULL;
+  BgNode *child = primary(node);
+  if (node->driver->filename)
+    name = node->driver->filename(node->instance);
+  else if (child)
+    name = bg_node_filename(child);
+  node_release(node);
+  return name;
+}
+
+void bg_node_limits(BgNode *node, BgLimits *limits)
+{
+  *limits = (BgLimits){1, 1, false};
+  if (!node_hold_instance(node))
+    return;
+  BgNode *child = primary(node);
+  if (node->driver->limits)
+    node->driver->limits(node->instance, limits);
+  else if (child && !node->driver->reserve) {
+    BgLimits below;
+    bg_node_limits(child, &below);
+    limits->grows = below.grows;
+  }
+  node_release(node);
+}
+
+uint64_t bg_node_generation(BgNode *node)
+{
+  return atomic_load(&node->generation);
+}
+
+bool bg_node_has_foreign_writer(BgNode *node)
+{
+  return atomic_load(&node->foreign_writer);
+}

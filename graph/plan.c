@@ -1,0 +1,328 @@
+#include "graph/plan.h"
+
+#include "graph/perm.h"
+
+#include <errno.h>
+#include <string.h>
+
+void bg_proposal_init(BgProposal *proposal)
+{
+  proposal->holds = g_array_new(FALSE, FALSE, sizeof(BgPlanHold));
+  proposal->retargets = g_array_new(FALSE, FALSE, sizeof(BgRetarget));
+  proposal->overrides = g_array_new(FALSE, FALSE, sizeof(BgOverride));
+  proposal->starts = g_ptr_array_new();
+  proposal->settle = false;
+}
+
+void bg_proposal_clear(BgProposal *proposal)
+{
+  g_clear_pointer(&proposal->holds, g_array_unref);
+  g_clear_pointer(&proposal->retargets, g_array_unref);
+  g_clear_pointer(&proposal->overrides, g_array_unref);
+  g_clear_pointer(&proposal->starts, g_ptr_array_unref);
+}
+
+void bg_proposal_start(BgProposal *proposal, BgNode *node)
+{
+  if (!g_ptr_array_find(proposal->starts, node, NULL))
+    g_ptr_array_add(proposal->starts, node);
+}
+
+void bg_proposal_hold(BgProposal *proposal, BgHold *hold, BgPerm perm, BgPerm shared)
+{
+  BgPlanHold entry = {hold, perm, shared};
+  g_array_append_val(proposal->holds, entry);
+  bg_proposal_start(proposal, hold->node);
+}
+
+void bg_proposal_retarget(BgProposal *proposal, BgEdge *edge, BgNode *to)
+{
+  BgRetarget entry = {edge, to};
+  g_array_append_val(proposal->retargets, entry);
+  bg_proposal_start(proposal, edge->parent);
+  if (edge->hold.node)
+    bg_proposal_start(proposal, edge->hold.node);
+}
+
+void bg_plan_clear(BgPlan *plan)
+{
+  g_clear_pointer(&plan->nodes, g_array_unref);
+  g_clear_pointer(&plan->holds, g_array_unref);
+}
+
+/* ── the graph as proposed ── */
+
+static const BgRetarget *find_retarget(const BgProposal *proposal, const BgEdge *edge)
+{
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
+    if (retarget->edge == edge)
+      return retarget;
+  }
+  return NULL;
+}
+
+BgNode *bg_plan_child(const BgProposal *proposal, const BgEdge *edge)
+{
+  const BgRetarget *retarget = find_retarget(proposal, edge);
+  return retarget ? retarget->to : edge->hold.node;
+}
+
+static const BgOverride *find_override(const BgProposal *proposal, const BgNode *node)
+{
+  for (guint i = 0; i < proposal->overrides->len; i++) {
+    const BgOverride *override = &g_array_index(proposal->overrides, BgOverride, i);
+    if (override->node == node)
+      return override;
+  }
+  return NULL;
+}
+
+/* The edges of `node` that have a child in the proposed graph. */
+static GPtrArray *proposed_children(const BgProposal *proposal, const BgNode *node)
+{
+  GPtrArray *edges = g_ptr_array_new();
+  for (guint i = 0; i < node->children->len; i++)
+    if (bg_plan_child(proposal, node->children->pdata[i]))
+      g_ptr_array_add(edges, node->children->pdata[i]);
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
+    if (retarget->edge->parent == node && retarget->to && !g_ptr_array_find(edges, retarget->edge, NULL))
+      g_ptr_array_add(edges, retarget->edge);
+  }
+  return edges;
+}
+
+/* The holds on `node` in the proposed graph, arriving ones included. */
+static GPtrArray *proposed_holders(const BgProposal *proposal, const BgNode *node)
+{
+  GPtrArray *holders = g_ptr_array_new();
+  for (guint i = 0; i < node->holders->len; i++) {
+    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
+    if (!edge || bg_plan_child(proposal, edge) == node)
+      g_ptr_array_add(holders, node->holders->pdata[i]);
+  }
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
+    if (retarget->to == node && retarget->edge->hold.node != node)
+      g_ptr_array_add(holders, &retarget->edge->hold);
+  }
+  for (guint i = 0; i < proposal->holds->len; i++) {
+    BgHold *hold = g_array_index(proposal->holds, BgPlanHold, i).hold;
+    if (hold->node == node && !g_ptr_array_find(holders, hold, NULL))
+      g_ptr_array_add(holders, hold);
+  }
+  return holders;
+}
+
+/* ── order ── */
+
+typedef struct Ordering {
+  const BgProposal *proposal;
+  GHashTable *seen;   /* node → 1 under way, 2 done */
+  GPtrArray *reverse; /* children first */
+} Ordering;
+
+static bool order_visit(Ordering *ordering, BgNode *node, GError **error)
+{
+  int mark = GPOINTER_TO_INT(g_hash_table_lookup(ordering->seen, node));
+  if (mark == 2)
+    return true;
+  if (mark == 1) {
+    bg_set_error(error, ELOOP, "node '%s': would become its own child", node->name);
+    return false;
+  }
+  g_hash_table_insert(ordering->seen, node, GINT_TO_POINTER(1));
+  g_autoptr(GPtrArray) edges = proposed_children(ordering->proposal, node);
+  for (guint i = 0; i < edges->len; i++)
+    if (!order_visit(ordering, bg_plan_child(ordering->proposal, edges->pdata[i]), error))
+      return false;
+  g_hash_table_insert(ordering->seen, node, GINT_TO_POINTER(2));
+  g_ptr_array_add(ordering->reverse, node);
+  return true;
+}
+
+/* All nodes at or below the starts, children first. NULL: a cycle. */
+static GPtrArray *order_below(const BgProposal *proposal, GError **error)
+{
+  g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+  g_autoptr(GPtrArray) reverse = g_ptr_array_new();
+  Ordering ordering = {proposal, seen, reverse};
+  for (guint i = 0; i < proposal->starts->len; i++)
+    if (!order_visit(&ordering, proposal->starts->pdata[i], error))
+      return NULL;
+  return g_steal_pointer(&reverse);
+}
+
+/* ── permissions ── */
+
+typedef struct Planner {
+  BgPlan *plan;
+  const BgProposal *proposal;
+  GHashTable *holds; /* BgHold → index + 1 in plan->holds */
+  bool assume_storage;
+  BgWriteState refusal;
+} Planner;
+
+static void put_hold(Planner *planner, BgHold *hold, BgPerm perm, BgPerm shared)
+{
+  BgPlanHold entry = {hold, perm, shared};
+  g_array_append_val(planner->plan->holds, entry);
+  g_hash_table_insert(planner->holds, hold, GUINT_TO_POINTER(planner->plan->holds->len));
+}
+
+static BgPlanHold effective_hold(const Planner *planner, BgHold *hold)
+{
+  guint index = GPOINTER_TO_UINT(g_hash_table_lookup(planner->holds, hold));
+  if (index)
+    return g_array_index(planner->plan->holds, BgPlanHold, index - 1);
+  return (BgPlanHold){hold, hold->perm, hold->shared};
+}
+
+static bool refuse(Planner *planner, BgWriteState refusal)
+{
+  planner->refusal = refusal;
+  return false;
+}
+
+/* Everybody on a node must be shared with by everybody else. */
+static bool check_conflicts(Planner *planner, const BgNode *node, const GPtrArray *holders, GError **error)
+{
+  for (guint i = 0; i < holders->len; i++) {
+    BgPlanHold needs = effective_hold(planner, holders->pdata[i]);
+    if (!needs.perm)
+      continue;
+    for (guint j = 0; j < holders->len; j++) {
+      BgPlanHold other = effective_hold(planner, holders->pdata[j]);
+      BgPerm missing = needs.perm & ~other.shared;
+      if (i == j || !missing)
+        continue;
+      bg_set_error(error, EBUSY, "node '%s': %s needs '%s', which %s does not share", node->name, needs.hold->what,
+                   bg_perm_name(missing), other.hold->what);
+      return refuse(planner, BG_STATE_BLOCKED);
+    }
+  }
+  return true;
+}
+
+/* A pin keeps new writers off. */
+static bool check_pin(Planner *planner, const BgNode *node, BgPerm perm, GError **error)
+{
+  if (!node->pinned || !(perm & BG_PERM_ANY_WRITE) || (node->mode.perm & BG_PERM_ANY_WRITE))
+    return true;
+  bg_set_error(error, EROFS, "node '%s' is pinned read-only by chmod", node->name);
+  return refuse(planner, BG_STATE_READ_ONLY);
+}
+
+/* Whether a node that has to become writable may. */
+static bool check_writable(Planner *planner, const BgNode *node, const BgNodeOptions *common, GError **error)
+{
+  if (common->read_only || common->force_share) {
+    bg_set_error(error, EROFS, "node '%s' is read-only by its option %s=on", node->name,
+                 common->read_only ? "read-only" : "force-share");
+    return refuse(planner, BG_STATE_READ_ONLY);
+  }
+  if (atomic_load(&node->corrupt)) {
+    bg_set_error(error, EROFS, "node '%s': the image is marked corrupt", node->name);
+    return refuse(planner, BG_STATE_UNWRITABLE);
+  }
+  if (planner->assume_storage && !node->mode.writable && node->storage_error) {
+    if (error)
+      *error = g_error_copy(node->storage_error);
+    return refuse(planner, node->storage_error->code == EBUSY ? BG_STATE_BLOCKED : BG_STATE_UNWRITABLE);
+  }
+  return true;
+}
+
+static void plan_edges(Planner *planner, const BgPlanNode *entry, const BgNodeOptions *common)
+{
+  const BgNode *node = entry->node;
+  g_autoptr(GPtrArray) edges = proposed_children(planner->proposal, node);
+  for (guint i = 0; i < edges->len; i++) {
+    BgEdge *edge = edges->pdata[i];
+    BgPerm perm, shared;
+    if (node->driver->child_perm && node->instance)
+      node->driver->child_perm(node->instance, &edge->child, entry->mode.writable, entry->mode.perm, entry->mode.shared,
+                               &perm, &shared);
+    else
+      bg_perm_by_role(edge->child.role, entry->mode.writable, entry->mode.perm, entry->mode.shared, &perm, &shared);
+    put_hold(planner, &edge->hold, perm, common->force_share ? BG_PERM_ALL : shared);
+  }
+}
+
+static bool mode_equal(const BgMode *a, const BgMode *b)
+{
+  return a->writable == b->writable && a->direct == b->direct && a->force_share == b->force_share &&
+         a->perm == b->perm && a->shared == b->shared;
+}
+
+static void sum_holds(const Planner *planner, const GPtrArray *holders, BgMode *mode)
+{
+  mode->perm = BG_PERM_NONE;
+  mode->shared = BG_PERM_ALL;
+  for (guint i = 0; i < holders->len; i++) {
+    BgPlanHold hold = effective_hold(planner, holders->pdata[i]);
+    mode->perm |= hold.perm;
+    mode->shared &= hold.shared;
+  }
+}
+
+static bool plan_node(Planner *planner, BgNode *node, GError **error)
+{
+  g_autoptr(GPtrArray) holders = proposed_holders(planner->proposal, node);
+  const BgOverride *override = find_override(planner->proposal, node);
+  const BgNodeOptions *common = override ? &override->common : &node->common;
+  BgPlanNode entry = {.node = node, .override = override};
+
+  sum_holds(planner, holders, &entry.mode);
+  entry.mode.direct = common->direct;
+  entry.mode.force_share = common->force_share;
+  bool pinned = bg_node_options_writable(common) && node->instance;
+  bool wanted = pinned || (entry.mode.perm & BG_PERM_ANY_WRITE);
+  bool was_wanted = node->mode.writable && ((node->mode.perm & BG_PERM_ANY_WRITE) || bg_node_options_writable(&node->common));
+  entry.lingers = !wanted && node->mode.writable && !planner->proposal->settle && !common->read_only;
+  entry.mode.writable = wanted || entry.lingers;
+  entry.upgrade = entry.mode.writable && !node->mode.writable;
+  entry.downgrade = !entry.mode.writable && node->mode.writable;
+
+  if (!check_conflicts(planner, node, holders, error) || !check_pin(planner, node, entry.mode.perm, error))
+    return false;
+  if (wanted && (!was_wanted || override) && !check_writable(planner, node, common, error))
+    return false;
+  if (!override && mode_equal(&entry.mode, &node->mode) && !g_ptr_array_find(planner->proposal->starts, node, NULL))
+    return true;
+  plan_edges(planner, &entry, common);
+  g_array_append_val(planner->plan->nodes, entry);
+  return true;
+}
+
+static bool plan_all(Planner *planner, const GPtrArray *reverse, GError **error)
+{
+  const GArray *holds = planner->proposal->holds;
+  for (guint i = 0; i < holds->len; i++) {
+    const BgPlanHold *hold = &g_array_index(holds, BgPlanHold, i);
+    put_hold(planner, hold->hold, hold->perm, hold->shared);
+  }
+  for (guint i = reverse->len; i-- > 0;)
+    if (!plan_node(planner, reverse->pdata[i], error))
+      return false;
+  return true;
+}
+
+bool bg_plan_make(BgPlan *plan, const BgProposal *proposal, bool assume_storage, BgWriteState *refusal, GError **error)
+{
+  if (refusal)
+    *refusal = BG_STATE_BLOCKED;
+  g_autoptr(GPtrArray) reverse = order_below(proposal, error);
+  if (!reverse)
+    return false;
+  g_autoptr(GHashTable) index = g_hash_table_new(NULL, NULL);
+  *plan = (BgPlan){proposal, g_array_new(FALSE, TRUE, sizeof(BgPlanNode)), g_array_new(FALSE, FALSE, sizeof(BgPlanHold))};
+  Planner planner = {plan, proposal, index, assume_storage, BG_STATE_BLOCKED};
+  if (plan_all(&planner, reverse, error))
+    return true;
+  if (refusal)
+    *refusal = planner.refusal;
+  bg_plan_clear(plan);
+  return false;
+}

@@ -1,0 +1,172 @@
+#include "graph/remove.h"
+
+#include "graph/change.h"
+#include "graph/events.h"
+#include "graph/state.h"
+
+#include <errno.h>
+
+static BgNode *some_parent(BgNode *node)
+{
+  BgNode *parent = NULL;
+  bg_graph_lock(node->graph);
+  for (guint i = 0; i < node->holders->len && !parent; i++) {
+    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
+    parent = edge ? edge->parent : NULL;
+  }
+  bg_graph_unlock(node->graph);
+  return parent;
+}
+
+/* Nobody needs it read-write any more, also by its own options. */
+static bool downgrade(BgNode *node, GError **error)
+{
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  proposal.settle = true;
+  bg_graph_lock(node->graph);
+  node->common.auto_read_only = true;
+  bg_proposal_start(&proposal, node);
+  bg_graph_unlock(node->graph);
+  return bg_change_run(node->graph, &proposal, error);
+}
+
+/* Nobody is in the instance then: no control call (the mark), no request of the monitor (its gate), nobody who only asks for facts
+ * (`life`); users and parents there are none. */
+static void *take_instance(BgNode *node)
+{
+  BgGraph *graph = node->graph;
+  bg_graph_lock(graph);
+  while (!bg_change_mark(node))
+    g_warning("node '%s': is being changed for long, still waiting", node->name);
+  bg_graph_unlock(graph);
+  bg_change_close_background(graph);
+  pthread_rwlock_wrlock(&node->life);
+  void *instance = node->instance;
+  node->instance = NULL;
+  pthread_rwlock_unlock(&node->life);
+  bg_change_open_background(graph);
+  bg_graph_lock(graph);
+  bg_change_unmark(node);
+  bg_graph_unlock(graph);
+  return instance;
+}
+
+static void close_instance(BgNode *node)
+{
+  void *instance = take_instance(node);
+  if (instance)
+    node->driver->close(instance);
+}
+
+static void detach_children(BgNode *node)
+{
+  g_auto(BgProposal) proposal;
+  g_autoptr(GError) error = NULL;
+  bg_proposal_init(&proposal);
+  for (guint i = 0; i < node->children->len; i++) {
+    BgEdge *edge = node->children->pdata[i];
+    if (edge->hold.node)
+      bg_proposal_retarget(&proposal, edge, NULL);
+  }
+  if (proposal.retargets->len && !bg_change_run(node->graph, &proposal, &error))
+    g_warning("node '%s': cannot let go of its children: %s", node->name, error->message);
+}
+
+static void forget(BgNode *node)
+{
+  bg_graph_lock(node->graph);
+  bool shown = node->live;
+  node->live = false;
+  g_ptr_array_remove(node->graph->nodes, node);
+  g_ptr_array_add(node->graph->graveyard, node);
+  bg_graph_unlock(node->graph);
+  if (shown)
+    bg_events_removed(node);
+}
+
+static bool is_gone(BgNode *node)
+{
+  bg_graph_lock(node->graph);
+  bool gone = !g_ptr_array_find(node->graph->nodes, node, NULL);
+  bg_graph_unlock(node->graph);
+  return gone;
+}
+
+bool bg_remove_closing(BgNode *node, GError **error)
+{
+  g_autoptr(GError) first = NULL;
+  if (is_gone(node))
+    return true;
+  for (BgNode *parent; (parent = some_parent(node));)
+    bg_remove_closing(parent, first ? NULL : &first);
+  if (node->instance && !downgrade(node, first ? NULL : &first))
+    g_debug("node '%s' is closed as it is", node->name);
+  close_instance(node);
+  detach_children(node);
+  forget(node);
+  if (!first)
+    return true;
+  g_propagate_error(error, g_steal_pointer(&first));
+  return false;
+}
+
+/* ── by the user ── */
+
+static bool check_unused(const BgNode *node, GError **error)
+{
+  if (node->holders->len == 0)
+    return true;
+  bg_set_error(error, EBUSY, "node '%s' is in use by %s", node->name, ((BgHold *)node->holders->pdata[0])->what);
+  return false;
+}
+
+static GPtrArray *implicit_children(const BgNode *node)
+{
+  GPtrArray *children = g_ptr_array_new();
+  for (guint i = 0; i < node->children->len; i++) {
+    BgEdge *edge = node->children->pdata[i];
+    if (edge->hold.node && edge->hold.node->implicit)
+      g_ptr_array_add(children, edge->hold.node);
+  }
+  return children;
+}
+
+static void remove_unused(BgNode *node)
+{
+  bg_graph_lock(node->graph);
+  bool used = node->holders->len > 0 || !node->live;
+  bg_graph_unlock(node->graph);
+  if (!used)
+    bg_graph_remove(node->graph, node, NULL);
+}
+
+bool bg_graph_remove(BgGraph *graph, BgNode *node, GError **error)
+{
+  bg_graph_lock(graph);
+  bool alone = node->live && check_unused(node, error);
+  if (!node->live)
+    bg_set_error(error, ENOENT, "node '%s' was removed already", node->name);
+  g_autoptr(GPtrArray) children = alone ? implicit_children(node) : NULL;
+  bool was_automatic = node->common.auto_read_only;
+  bg_graph_unlock(graph);
+  if (!alone)
+    return false;
+  if (!downgrade(node, error)) {
+    bg_graph_lock(graph);
+    node->common.auto_read_only = was_automatic;
+    bg_graph_unlock(graph);
+    return false;
+  }
+  bg_graph_lock(graph);
+  alone = node->live && check_unused(node, error);
+  node->live = !alone;
+  bg_graph_unlock(graph);
+  if (!alone)
+    return false;
+  bg_events_removed(node);
+  bg_remove_closing(node, NULL);
+  for (guint i = 0; i < children->len; i++)
+    remove_unused(children->pdata[i]);
+  return true;
+}

@@ -1,0 +1,11 @@
+/* Taking nodes out of the graph. */
+#ifndef BG_REMOVE_H
+#define BG_REMOVE_H
+
+#include "graph/node.h"
+
+/* Closes the node, the parents that stand on it first, whatever the outcome of flushing; false with the first error of that. A node that is
+ * gone already is nothing to do. No users may be left on any of them. Not under graph->control. */
+bool bg_remove_closing(BgNode *node, GError **error);
+
+#endif

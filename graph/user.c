@@ -1,0 +1,284 @@
+#include "graph/user.h"
+
+#include "drivers/iov.h"
+#include "graph/change.h"
+#include "graph/io.h"
+#include "graph/state.h"
+
+#include <errno.h>
+
+/* ── permissions ── */
+
+BgPerm bg_user_write_perm(BgNode *node)
+{
+  return BG_PERM_WRITE | (node->limits.grows ? BG_PERM_RESIZE : BG_PERM_NONE);
+}
+
+static bool run_hold(BgUser *user, BgPerm perm, BgPerm shared, GError **error)
+{
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  bg_proposal_hold(&proposal, &user->hold, perm, shared);
+  return bg_change_run(user->hold.node->graph, &proposal, error);
+}
+
+/* Who reads the bytes below a writable format shall find its metadata there. */
+static void write_back_above(BgNode *node)
+{
+  g_autoptr(GPtrArray) above = g_ptr_array_new();
+  bg_graph_lock(node->graph);
+  for (guint i = 0; i < node->holders->len; i++) {
+    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
+    if (edge && edge->parent->mode.writable)
+      g_ptr_array_add(above, edge->parent);
+  }
+  bg_graph_unlock(node->graph);
+  for (guint i = 0; i < above->len; i++) {
+    BgNode *parent = above->pdata[i];
+    write_back_above(parent);
+    if (parent->driver->write_back && parent->driver->write_back(parent->instance))
+      g_warning("node '%s': its metadata could not be written out for the reader of '%s'", parent->name, node->name);
+  }
+}
+
+static void reader_arrives(BgUser *user)
+{
+  BgGate *gate = &user->hold.node->graph->background;
+  bg_gate_enter(gate);
+  write_back_above(user->hold.node);
+  bg_gate_leave(gate);
+}
+
+BgUser *bg_user_new(BgNode *node, const char *what, BgPerm perm, BgPerm shared, GError **error)
+{
+  BgUser *user = g_new0(BgUser, 1);
+  user->hold = (BgHold){.node = node, .shared = BG_PERM_ALL, .what = g_strdup(what), .is_user = true};
+  bg_gate_init(&user->gate);
+  bg_graph_lock(node->graph);
+  bool live = node->live;
+  if (live)
+    g_ptr_array_add(node->graph->users, user);
+  bg_graph_unlock(node->graph);
+  if (!live)
+    bg_set_error(error, ENOENT, "node '%s' was removed", node->name);
+  if (live && run_hold(user, perm, shared, error)) {
+    if (perm & BG_PERM_CONSISTENT_READ)
+      reader_arrives(user);
+    return user;
+  }
+  bg_graph_lock(node->graph);
+  g_ptr_array_remove(node->graph->users, user);
+  bg_graph_unlock(node->graph);
+  bg_gate_clear(&user->gate);
+  g_free(user->hold.what);
+  g_free(user);
+  return NULL;
+}
+
+bool bg_user_set_perm(BgUser *user, BgPerm perm, BgPerm shared, GError **error)
+{
+  return run_hold(user, perm, shared, error);
+}
+
+void bg_user_free(BgUser *user)
+{
+  if (!user)
+    return;
+  BgNode *node = user->hold.node;
+  g_autoptr(GError) error = NULL;
+  while (!run_hold(user, BG_PERM_NONE, BG_PERM_ALL, &error)) {
+    /* only a change that takes longer than the time-out stands in the way */
+    g_warning("%s leaves: %s", user->hold.what, error->message);
+    g_clear_error(&error);
+  }
+  bg_graph_lock(node->graph);
+  g_ptr_array_remove(node->holders, &user->hold);
+  g_ptr_array_remove(node->graph->users, user);
+  bg_graph_unlock(node->graph);
+  bg_gate_clear(&user->gate);
+  g_free(user->hold.what);
+  g_free(user);
+}
+
+BgNode *bg_user_node(const BgUser *user)
+{
+  return user->hold.node;
+}
+
+BgPerm bg_user_perm(const BgUser *user)
+{
+  bg_graph_lock(user->hold.node->graph);
+  BgPerm perm = user->hold.perm;
+  bg_graph_unlock(user->hold.node->graph);
+  return perm;
+}
+
+/* ── requests ── */
+
+typedef struct Request {
+  BgUser *user;
+  unsigned token;
+} Request;
+
+static Request request_begin(BgUser *user)
+{
+  bg_gate_enter(&user->gate);
+  return (Request){user, bg_epoch_enter(user->hold.node->graph->epoch)};
+}
+
+static void request_end(Request *request)
+{
+  bg_epoch_leave(request->user->hold.node->graph->epoch, request->token);
+  bg_gate_leave(&request->user->gate);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Request, request_end)
+
+typedef int VectorCall(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+/* Calls `call` for the first `length` bytes of the vector, in vectors no longer than the core takes. Bytes done, or the first error if
+ * none are. */
+static ssize_t in_batches(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length,
+                          VectorCall *call)
+{
+  uint64_t done = 0;
+  while (done < length && iovcnt > 0) {
+    int count = MIN(iovcnt, BG_IOV_MAX);
+    struct iovec part[BG_IOV_MAX];
+    uint64_t batch = MIN(bg_iov_length(iov, count), length - done);
+    int parts = bg_iov_slice(iov, count, 0, batch, part);
+    int result = parts ? call(node, part, parts, offset + done) : 0;
+    if (result)
+      return done ? (ssize_t)done : result;
+    done += batch;
+    iov += count;
+    iovcnt -= count;
+  }
+  return (ssize_t)done;
+}
+
+ssize_t bg_user_preadv(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  g_auto(Request) request = request_begin(user);
+  BgNode *node = user->hold.node;
+  int64_t size = bg_node_size_inside(node);
+  if (size < 0)
+    return (ssize_t)size;
+  if (offset >= (uint64_t)size)
+    return 0;
+  uint64_t length = MIN(bg_iov_length(iov, iovcnt), (uint64_t)size - offset);
+  return in_batches(node, iov, iovcnt, offset, length, bg_io_preadv);
+}
+
+ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  g_auto(Request) request = request_begin(user);
+  BgNode *node = user->hold.node;
+  uint64_t length = bg_iov_length(iov, iovcnt);
+  if (!(atomic_load(&user->hold.granted) & (BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED)))
+    return -EBADF;
+  if (offset > INT64_MAX || length > INT64_MAX - offset)
+    return -EFBIG;
+  if (!node->limits.grows) {
+    int64_t size = bg_node_size_inside(node);
+    if (size < 0)
+      return (ssize_t)size;
+    if (length && offset >= (uint64_t)size)
+      return -ENOSPC;
+    length = MIN(length, (uint64_t)size - offset);
+  }
+  return in_batches(node, iov, iovcnt, offset, length, bg_io_pwritev);
+}
+
+static bool may_write(const BgUser *user)
+{
+  return atomic_load(&user->hold.granted) & BG_PERM_WRITE;
+}
+
+int bg_user_zero(BgUser *user, uint64_t offset, uint64_t length, BgUserZero flags)
+{
+  g_auto(Request) request = request_begin(user);
+  if (!may_write(user))
+    return -EBADF;
+  if (offset > INT64_MAX || length > INT64_MAX - offset)
+    return -EFBIG;
+  return bg_io_zero(user->hold.node, offset, length, flags & BG_USER_ZERO_MAY_UNMAP ? BG_ZERO_MAY_UNMAP : BG_ZERO_NONE,
+                    !(flags & BG_USER_ZERO_NO_FALLBACK));
+}
+
+int bg_user_discard(BgUser *user, uint64_t offset, uint64_t length)
+{
+  g_auto(Request) request = request_begin(user);
+  if (!may_write(user))
+    return -EBADF;
+  if (offset > INT64_MAX || length > INT64_MAX - offset)
+    return -EFBIG;
+  return bg_io_discard(user->hold.node, offset, length);
+}
+
+int bg_user_write_back(BgUser *user)
+{
+  g_auto(Request) request = request_begin(user);
+  return bg_io_write_back(user->hold.node);
+}
+
+int bg_user_flush(BgUser *user)
+{
+  g_auto(Request) request = request_begin(user);
+  return bg_io_flush(user->hold.node);
+}
+
+int bg_user_status(BgUser *user, uint64_t offset, BgStatus *status)
+{
+  g_auto(Request) request = request_begin(user);
+  int64_t size = bg_node_size_inside(user->hold.node);
+  if (size < 0)
+    return (int)size;
+  if (offset >= (uint64_t)size)
+    return -ENXIO;
+  return bg_io_status(user->hold.node, offset, (uint64_t)size - offset, status);
+}
+
+/* ── size ── */
+
+static int resize_inside(BgUser *user, uint64_t size)
+{
+  g_auto(Request) request = request_begin(user);
+  return bg_io_resize(user->hold.node, size);
+}
+
+static void size_changed(BgNode *node)
+{
+  g_auto(BgNews) news = {0};
+  bg_graph_lock(node->graph);
+  g_autoptr(GPtrArray) sharers = bg_state_sharers(node);
+  bg_graph_unlock(node->graph);
+  bg_news_state(&news, node);
+  for (guint i = 0; i < sharers->len; i++) {
+    bg_news_state(&news, sharers->pdata[i]);
+    bg_news_content(&news, sharers->pdata[i]);
+  }
+  bg_news_tell(&news);
+}
+
+int bg_user_resize(BgUser *user, uint64_t size, GError **error)
+{
+  BgPerm perm = user->hold.perm, shared = user->hold.shared;
+  g_autoptr(GError) refusal = NULL;
+  if (!(perm & BG_PERM_WRITE))
+    return -EBADF;
+  if (size > INT64_MAX)
+    return -EFBIG;
+  if (!(perm & BG_PERM_RESIZE) && !run_hold(user, perm | BG_PERM_RESIZE, shared & ~BG_PERM_RESIZE, &refusal)) {
+    int result = -bg_error_errno(refusal);
+    g_propagate_error(error, g_steal_pointer(&refusal));
+    return result;
+  }
+  int result = resize_inside(user, size);
+  if (result)
+    bg_set_error_errno(error, -result, "node '%s': cannot be resized", user->hold.node->name);
+  else
+    size_changed(user->hold.node);
+  if (!(perm & BG_PERM_RESIZE) && !run_hold(user, perm, shared, &refusal))
+    g_warning("node '%s': %s", user->hold.node->name, refusal->message);
+  return result;
+}
