@@ -1,0 +1,40 @@
+#!/bin/bash
+# The manual is well-formed and complete; scripts and completion are sound.
+. "$(dirname "$0")/lib.sh"
+[[ -x $BLOCKGRAPHFS ]] || fail "$BLOCKGRAPHFS is not built"
+manual=$source_dir/docs/blockgraphfs.1
+
+note "every option of --help is in the manual and in the completion"
+options=$("$BLOCKGRAPHFS" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u)
+[[ $(wc -l <<<"$options") -gt 8 ]] || fail "--help names few options: $options"
+for option in $options; do
+  grep -qF -- "${option//-/\\-}" "$manual" || fail "$option is not in the manual"
+  grep -qF -- "$option" "$source_dir/contrib/completion/blockgraphfs" || fail "$option is not in the completion"
+done
+
+note "completion completes"
+complete_line() {
+  (
+    # shellcheck disable=SC1091 # shipped beside
+    . "$source_dir/contrib/completion/blockgraphfs"
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    _blockgraphfs "$1" "${*: -1}" ""
+    printf '%s\n' "${COMPREPLY[@]}"
+  )
+}
+complete_line "$BLOCKGRAPHFS" --sn | grep -qx -- "--snapshot" || fail "--sn is not completed to --snapshot"
+complete_line "$BLOCKGRAPHFS" un | grep -qx unmount || fail "un is not completed to unmount"
+complete_line "$BLOCKGRAPHFS" --format qc | grep -qx qcow2 || fail "--format qc is not completed to qcow2"
+complete_line "$BLOCKGRAPHFS" create -f r | grep -qx raw || fail "create -f r is not completed to raw"
+
+if command -v mandoc >/dev/null; then
+  note "mandoc finds no fault"
+  said=$(mandoc -T lint -W warning "$manual") || true
+  assert_equal "$said" "" "mandoc -T lint"
+fi
+if command -v shellcheck >/dev/null; then
+  note "shellcheck finds no fault"
+  cd "$source_dir"
+  shellcheck -x contrib/deps contrib/quickstart contrib/check contrib/lib.sh contrib/bench/* contrib/completion/* .ci/run \
+    tests/e2e/run tests/e2e/*.sh >&2
+fi
