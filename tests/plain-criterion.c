@@ -1,10 +1,12 @@
 /* Runs criterion tests without libcriterion, for builds under ThreadSanitizer: libcriterion maps memory at addresses that
  * ThreadSanitizer does not allow, and gives up. Each test runs in a process of its own, one after the other. Only what the
- * tests of this project use of criterion is here. An argument "SUITE" or "SUITE/NAME" chooses tests. */
+ * tests of this project use of criterion is here. An argument "SUITE" or "SUITE/NAME" chooses tests; --tap=FILE writes
+ * the report that libcriterion writes under that option. */
 #include <criterion/criterion.h>
 #include <criterion/event.h>
 #include <criterion/parameterized.h>
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 /* A test under ThreadSanitizer may take that many times its timeout, and this long without one. */
 #define SLOWER          10
 #define DEFAULT_TIMEOUT 120
+#define SKIPPED         77
 
 /* The linker's names for the beginning and end of the sections that Test() and TestSuite() fill. */
 extern struct criterion_test *__start_cr_tst[], *__stop_cr_tst[];
@@ -25,6 +28,10 @@ struct criterion_options criterion_options;
 /* What runs in this process. */
 static struct criterion_test *test;
 static void *parameter;
+
+/* What became of all. */
+static unsigned ran, failed;
+static FILE *tap;
 
 static struct criterion_test_extra_data *suite_data(void)
 {
@@ -105,7 +112,7 @@ void criterion_continue_test(void)
 void criterion_skip_test(const char *format, ...)
 {
   (void)format;
-  exit(0);
+  _exit(SKIPPED);
 }
 
 /* ── the runner ── */
@@ -124,7 +131,18 @@ static bool ended_well(int status)
   return WIFEXITED(status) && WEXITSTATUS(status) == test->data->exit_code;
 }
 
-static bool run_once(void)
+static void report(int status)
+{
+  bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED;
+  bool passed = skipped || ended_well(status);
+  ran++;
+  failed += !passed;
+  printf("[%s] %s::%s\n", skipped ? "SKIP" : passed ? "PASS" : "FAIL", test->category, test->name);
+  if (tap)
+    fprintf(tap, "%s - %s::%s%s\n", passed ? "ok" : "not ok", test->category, test->name, skipped ? "  # SKIP" : "");
+}
+
+static void run_once(void)
 {
   fflush(NULL);
   pid_t child = fork();
@@ -133,25 +151,24 @@ static bool run_once(void)
     test->test();
     exit(0);
   }
-  int status;
-  bool passed = child > 0 && waitpid(child, &status, 0) == child && ended_well(status);
-  printf("[%s] %s::%s\n", passed ? "PASS" : "FAIL", test->category, test->name);
-  return passed;
+  int status = SIGKILL;
+  if (child > 0)
+    waitpid(child, &status, 0);
+  report(status);
 }
 
-/* The number of failures. */
-static unsigned run(void)
+static void run(void)
 {
   parameter = NULL;
-  if (test->data->kind_ == CR_TEST_NORMAL)
-    return !run_once();
-  unsigned failed = 0;
+  if (test->data->kind_ == CR_TEST_NORMAL) {
+    run_once();
+    return;
+  }
   struct criterion_test_params params = test->data->param_();
   for (size_t i = 0; i < params.length; i++) {
     parameter = (char *)params.params + i * params.size;
-    failed += !run_once();
+    run_once();
   }
-  return failed;
 }
 
 static bool chosen(const char *which)
@@ -164,14 +181,21 @@ static bool chosen(const char *which)
 
 int main(int argc, char **argv)
 {
-  unsigned ran = 0, failed = 0;
+  const char *which = NULL;
+  for (int i = 1; i < argc; i++) {
+    if (strncmp(argv[i], "--tap=", 6) != 0)
+      which = argv[i];
+    else if (!(tap = fopen(argv[i] + 6, "w")))
+      return 2;
+  }
   for (struct criterion_test **each = __start_cr_tst; each < __stop_cr_tst; each++) {
     test = *each;
-    if (test->data->disabled || (argc > 1 && !chosen(argv[1])))
-      continue;
-    ran++;
-    failed += run();
+    if (!test->data->disabled && (!which || chosen(which)))
+      run();
   }
+  if (tap)
+    fprintf(tap, "1..%u\n", ran);
   printf("%u tests, %u failures\n", ran, failed);
-  return failed > 0 || ran == 0;
+  bool written = !tap || fclose(tap) == 0;
+  return failed > 0 || ran == 0 || !written;
 }

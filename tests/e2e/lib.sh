@@ -59,7 +59,7 @@ need_fuse() {
 }
 
 need_helper() {
-  [[ -x $helpers/$1 ]] || skip "the helper $1 is not built (make check TESTS=)"
+  [[ -x $helpers/$1 ]] || skip "the helper $1 is not built (make build-tests)"
 }
 
 # Built with a sanitizer: memory and speed say nothing.
