@@ -11,7 +11,7 @@ typedef struct Change {
   BgProposal *proposal;
   BgPlan plan;
   GPtrArray *gates;   /* BgGate *, closed */
-  bool holds_gates;   /* graph->gates is ours */
+  bool restructures;  /* edges or options change, not only permissions: gates are closed */
   GPtrArray *opened;  /* BgPlanNode *, in order */
   GPtrArray *settled; /* BgPlanNode *, in order */
 } Change;
@@ -61,8 +61,11 @@ void bg_change_unmark(BgNode *node)
   pthread_cond_broadcast(&node->graph->changed);
 }
 
+/* A node that this change has to wait for; NULL: none. */
 static BgNode *marked_by_another(Change *change)
 {
+  if (change->restructures && change->graph->restructured && change->plan.nodes->len)
+    return plan_node(change, 0)->node;
   for (guint i = 0; i < change->plan.nodes->len; i++)
     if (plan_node(change, i)->node->changing)
       return plan_node(change, i)->node;
@@ -88,6 +91,8 @@ static bool plan_and_mark(Change *change, GError **error)
   }
   for (guint i = 0; i < change->plan.nodes->len; i++)
     plan_node(change, i)->node->changing = true;
+  if (change->restructures)
+    change->graph->restructured = true;
   return true;
 }
 
@@ -95,6 +100,8 @@ static void unmark_all(Change *change)
 {
   for (guint i = 0; i < change->plan.nodes->len; i++)
     plan_node(change, i)->node->changing = false;
+  if (change->restructures)
+    change->graph->restructured = false;
   pthread_cond_broadcast(&change->graph->changed);
 }
 
@@ -174,14 +181,6 @@ static GPtrArray *affected_gates(Change *change)
 
 static bool close_gates(Change *change, GPtrArray *gates, GError **error)
 {
-  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
-  if (gates->len == 0)
-    return true;
-  if (pthread_mutex_clocklock(&change->graph->gates, CLOCK_MONOTONIC, &deadline) != 0) {
-    bg_set_error(error, EBUSY, "another change is under way");
-    return false;
-  }
-  change->holds_gates = true;
   for (guint i = 0; i < gates->len; i++) {
     if (!bg_gate_close(gates->pdata[i], BG_CHANGE_TIMEOUT_MS)) {
       bg_set_error(error, EBUSY, "requests are still under way");
@@ -196,13 +195,15 @@ static void open_gates(Change *change)
 {
   for (guint i = 0; i < change->gates->len; i++)
     bg_gate_open(change->gates->pdata[i]);
-  if (change->holds_gates)
-    pthread_mutex_unlock(&change->graph->gates);
 }
 
 void bg_change_close_background(BgGraph *graph)
 {
-  pthread_mutex_lock(&graph->gates);
+  bg_graph_lock(graph);
+  while (graph->restructured)
+    pthread_cond_wait(&graph->changed, &graph->control);
+  graph->restructured = true;
+  bg_graph_unlock(graph);
   while (!bg_gate_close(&graph->background, BG_CHANGE_TIMEOUT_MS))
     g_warning("writing out takes long, still waiting for it");
 }
@@ -210,7 +211,10 @@ void bg_change_close_background(BgGraph *graph)
 void bg_change_open_background(BgGraph *graph)
 {
   bg_gate_open(&graph->background);
-  pthread_mutex_unlock(&graph->gates);
+  bg_graph_lock(graph);
+  graph->restructured = false;
+  pthread_cond_broadcast(&graph->changed);
+  bg_graph_unlock(graph);
 }
 
 /* ── settle ── */
@@ -401,10 +405,10 @@ static bool run_steps(Change *change, GPtrArray *gates, GError **error)
 static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
 {
   g_auto(Change) change = {.graph = graph,
-                            .proposal = proposal,
-                            .gates = g_ptr_array_new(),
-                            .opened = g_ptr_array_new(),
-                            .settled = g_ptr_array_new()};
+                           .proposal = proposal,
+                           .gates = g_ptr_array_new(),
+                           .opened = g_ptr_array_new(),
+                           .settled = g_ptr_array_new()};
   g_auto(BgNews) news = {0};
 
   bg_graph_lock(graph);
@@ -423,8 +427,8 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
   unmark_all(&change);
   if (done)
     bg_state_resolve(graph, &news);
-  bg_graph_unlock(graph);
   open_gates(&change);
+  bg_graph_unlock(graph);
   bg_news_tell(&news);
   return done;
 }

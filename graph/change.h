@@ -14,7 +14,7 @@
 
 #include "graph/plan.h"
 
-#define BG_LINGER_MS 300
+#define BG_LINGER_MS         300
 #define BG_CHANGE_TIMEOUT_MS 5000
 
 /* All or nothing. Waits at most BG_CHANGE_TIMEOUT_MS for other changes of the same nodes, then EBUSY. Not under

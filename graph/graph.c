@@ -28,7 +28,6 @@ BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *
     graph->policy = (BgPolicy){policy->trust_images, (const char *const *)g_strdupv((char **)policy->allowed)};
   graph->listener = listener;
   graph->listener_data = listener_data;
-  pthread_mutex_init(&graph->gates, NULL);
   pthread_mutex_init(&graph->control, NULL);
   pthread_condattr_init(&clock);
   pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -54,7 +53,6 @@ static void graph_free(BgGraph *graph)
   bg_gate_clear(&graph->background);
   pthread_cond_destroy(&graph->changed);
   pthread_mutex_destroy(&graph->control);
-  pthread_mutex_destroy(&graph->gates);
   g_strfreev((char **)graph->policy.allowed);
   g_free(graph);
 }

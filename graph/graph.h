@@ -76,10 +76,10 @@ const char *bg_write_state_name(BgWriteState state);
 
 typedef struct BgNodeState {
   BgWriteState write_state;
-  int error;      /* errno that opening for writing gives now; 0: it succeeds */
-  char *reason;   /* in words, naming who; never NULL */
+  int error;       /* errno that opening for writing gives now; 0: it succeeds */
+  char *reason;    /* in words, naming who; never NULL */
   bool read_write; /* how the node itself is open at this moment */
-  bool pinned;    /* by bg_node_pin() */
+  bool pinned;     /* by bg_node_pin() */
 } BgNodeState;
 
 /* A copy of the published state; never waits for a change. Free with bg_node_state_clear(). */

@@ -59,8 +59,7 @@ static bool probe_driver(BgNode *node)
 
 static bool same_content(const struct stat *a, const struct stat *b)
 {
-  return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+  return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static bool same_owner(const struct stat *a, const struct stat *b)

@@ -1,7 +1,6 @@
 /* The graph from inside: what the files of graph/ share. Nothing outside graph/ includes this.
  *
  * Locks, outermost first:
- *   graph->gates          one at a time closes gates
  *   user gates (gate.h)   held by requests; closed by structural changes
  *   graph->control        pointers, marks and holds below; no I/O, no driver call under it
  *   node->life            an instance exists (readers) or is being closed (writer)
@@ -33,11 +32,12 @@ typedef struct BgNodeOptions {
 
 /* Somebody's claim on a node: the base of edges and users. */
 typedef struct BgHold {
-  BgNode *node; /* (control), and by requests inside a gate. NULL: not attached */
+  BgNode *node;        /* (control), and by requests inside a gate. NULL: not attached */
   BgPerm perm, shared; /* (control) */
   char *what;          /* "overlay 'disk'", "file 'disk'": for messages */
   bool is_user;
-  atomic_uint granted; /* BgPerm: what the data path may do; of an edge, during a change, the old and the new together */
+  atomic_uint
+      granted; /* BgPerm: what the data path may do; of an edge, during a change, the old and the new together */
 } BgHold;
 
 /* From a parent to a child. */
@@ -52,26 +52,26 @@ struct BgNode {
   char *name;
   const BgDriver *driver;
   BgHost host;
-  void *instance;         /* NULL before open and after close; see `life` */
-  BgNodeOptions common;   /* (control); by requests inside a gate: discard, detect_zeroes, no_flush */
-  void *options;          /* typed, the driver's; (control) */
-  BgDict *given;          /* (control) what the user wrote, for queries */
-  bool implicit;          /* opened for a parent, goes with it */
-  bool live;              /* (control) shown to the world */
-  bool changing;          /* (control) the mark */
-  bool pinned;            /* (control) by chmod */
-  BgMode mode;            /* (control) how the instance is open */
-  GPtrArray *children;    /* BgEdge *, owned; (control), and by requests inside a gate */
-  GPtrArray *holders;     /* BgHold *; (control) */
+  void *instance;            /* NULL before open and after close; see `life` */
+  BgNodeOptions common;      /* (control); by requests inside a gate: discard, detect_zeroes, no_flush */
+  void *options;             /* typed, the driver's; (control) */
+  BgDict *given;             /* (control) what the user wrote, for queries */
+  bool implicit;             /* opened for a parent, goes with it */
+  bool live;                 /* (control) shown to the world */
+  bool changing;             /* (control) the mark */
+  bool pinned;               /* (control) by chmod */
+  BgMode mode;               /* (control) how the instance is open */
+  GPtrArray *children;       /* BgEdge *, owned; (control), and by requests inside a gate */
+  GPtrArray *holders;        /* BgHold *; (control) */
   struct BgOpening *opening; /* during open only: see open.c */
 
-  GError *storage_error;  /* (control) what can_change said last; NULL: would work */
-  struct stat seen;       /* the monitor's: the host file when last looked at */
-  bool seen_valid;        /* the monitor's: `seen` was taken while nobody wrote through the graph */
-  int64_t settle_after;   /* (control) monotonic µs: a downgrade is due then; 0: none */
-  char *settle_failure;   /* (control) why the last downgrade failed */
+  GError *storage_error; /* (control) what can_change said last; NULL: would work */
+  struct stat seen;      /* the monitor's: the host file when last looked at */
+  bool seen_valid;       /* the monitor's: `seen` was taken while nobody wrote through the graph */
+  int64_t settle_after;  /* (control) monotonic µs: a downgrade is due then; 0: none */
+  char *settle_failure;  /* (control) why the last downgrade failed */
 
-  BgLimits limits;        /* fixed between changes that close gates */
+  BgLimits limits; /* fixed between changes that close gates */
   BgRanges ranges;
   atomic_uint_fast64_t written, flushed; /* counts of writes, for needless flushes */
   atomic_bool corrupt;
@@ -80,9 +80,9 @@ struct BgNode {
 
   pthread_rwlock_t life;
   pthread_mutex_t state_lock;
-  BgNodeState state;      /* published */
-  GPtrArray *watchers;    /* open nodes whose bytes change when this one is written; replaced, never changed */
-  atomic_bool watched;    /* watchers is not empty */
+  BgNodeState state;   /* published */
+  GPtrArray *watchers; /* open nodes whose bytes change when this one is written; replaced, never changed */
+  atomic_bool watched; /* watchers is not empty */
 };
 
 /* Stands on a node. */
@@ -96,15 +96,16 @@ struct BgGraph {
   const BgListener *listener;
   void *listener_data;
 
-  pthread_mutex_t gates;   /* who closes gates holds it while they are closed */
+  pthread_mutex_t gates; /* who closes gates holds it while they are closed */
   pthread_mutex_t control;
   pthread_cond_t changed; /* a mark was taken off */
+  bool restructured;      /* (control) a mark on the whole: somebody closes gates, which one may do at a time */
   GPtrArray *nodes;       /* BgNode *; (control); in order of opening */
   GPtrArray *users;       /* BgUser *; (control) */
   GPtrArray *graveyard;   /* removed nodes */
 
   BgEpoch *epoch;
-  BgGate background;      /* the monitor's requests enter here */
+  BgGate background; /* the monitor's requests enter here */
   struct BgMonitor *monitor;
 };
 

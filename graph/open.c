@@ -108,10 +108,11 @@ static const BgDriver *probe_storage(BgNode *storage, BgProbe probe, GError **er
   }
   if (found && probe == BG_PROBE_RAW_ONLY) {
     const char *filename = bg_node_filename(storage);
-    bg_set_error(error, EPERM,
-                 "backing file '%s' looks like %s, but its overlay does not record that format: record it (qemu-img rebase "
-                 "-u -F %s), name it (--blockdev …,backing.driver=%s), or use --trust-images",
-                 filename ? filename : storage->name, found->name, found->name, found->name);
+    bg_set_error(
+        error, EPERM,
+        "backing file '%s' looks like %s, but its overlay does not record that format: record it (qemu-img rebase "
+        "-u -F %s), name it (--blockdev …,backing.driver=%s), or use --trust-images",
+        filename ? filename : storage->name, found->name, found->name, found->name);
     return NULL;
   }
   return found ? found : find_driver("raw", error);

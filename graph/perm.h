@@ -13,6 +13,7 @@
  * FILTERED passes both on. DATA adds RESIZE to WRITE (the child may have to grow). METADATA always takes CONSISTENT_READ and never
  * shares WRITE or RESIZE. COW takes CONSISTENT_READ, and shares neither WRITE nor RESIZE, while the parent is in use,
  * and nothing otherwise. (QEMU, block.c: bdrv_default_perms; the differences are SEMANTICS'.) */
-void bg_perm_by_role(unsigned role, bool writable, BgPerm perm, BgPerm shared, BgPerm *child_perm, BgPerm *child_shared);
+void bg_perm_by_role(unsigned role, bool writable, BgPerm perm, BgPerm shared, BgPerm *child_perm,
+                     BgPerm *child_shared);
 
 #endif

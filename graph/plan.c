@@ -279,7 +279,8 @@ static bool plan_node(Planner *planner, BgNode *node, GError **error)
   entry.mode.force_share = common->force_share;
   bool pinned = bg_node_options_writable(common) && node->instance;
   bool wanted = pinned || (entry.mode.perm & BG_PERM_ANY_WRITE);
-  bool was_wanted = node->mode.writable && ((node->mode.perm & BG_PERM_ANY_WRITE) || bg_node_options_writable(&node->common));
+  bool was_wanted =
+      node->mode.writable && ((node->mode.perm & BG_PERM_ANY_WRITE) || bg_node_options_writable(&node->common));
   entry.lingers = !wanted && node->mode.writable && !planner->proposal->settle && !common->read_only;
   entry.mode.writable = wanted || entry.lingers;
   entry.upgrade = entry.mode.writable && !node->mode.writable;
@@ -317,7 +318,8 @@ bool bg_plan_make(BgPlan *plan, const BgProposal *proposal, bool assume_storage,
   if (!reverse)
     return false;
   g_autoptr(GHashTable) index = g_hash_table_new(NULL, NULL);
-  *plan = (BgPlan){proposal, g_array_new(FALSE, TRUE, sizeof(BgPlanNode)), g_array_new(FALSE, FALSE, sizeof(BgPlanHold))};
+  *plan =
+      (BgPlan){proposal, g_array_new(FALSE, TRUE, sizeof(BgPlanNode)), g_array_new(FALSE, FALSE, sizeof(BgPlanHold))};
   Planner planner = {plan, proposal, index, assume_storage, BG_STATE_BLOCKED};
   if (plan_all(&planner, reverse, error))
     return true;

@@ -27,7 +27,7 @@ typedef struct BgOverride {
 
 /* What is asked for. Edges' permissions are never proposed: they follow. */
 typedef struct BgProposal {
-  GArray *holds;     /* BgPlanHold: of users; a hold with node NULL is an arriving user of `node`, see bg_proposal_hold() */
+  GArray *holds; /* BgPlanHold: of users; a hold with node NULL is an arriving user of `node`, see bg_proposal_hold() */
   GArray *retargets; /* BgRetarget */
   GArray *overrides; /* BgOverride */
   GPtrArray *starts; /* BgNode *: to be looked at even if nothing above asks for it */

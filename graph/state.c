@@ -8,9 +8,8 @@
 const char *bg_write_state_name(BgWriteState state)
 {
   static const char *const names[] = {
-      [BG_STATE_WRITABLE] = "writable",     [BG_STATE_AVAILABLE] = "available",
-      [BG_STATE_READ_ONLY] = "read-only",   [BG_STATE_UNWRITABLE] = "unwritable",
-      [BG_STATE_BLOCKED] = "blocked",
+      [BG_STATE_WRITABLE] = "writable",     [BG_STATE_AVAILABLE] = "available", [BG_STATE_READ_ONLY] = "read-only",
+      [BG_STATE_UNWRITABLE] = "unwritable", [BG_STATE_BLOCKED] = "blocked",
   };
   return names[state];
 }

@@ -22,8 +22,8 @@ BgNode *bg_user_node(const BgUser *user);
 BgPerm bg_user_perm(const BgUser *user);
 
 /* What a reader and a writer of a node file take and share (SEMANTICS, "Read-only, resolved"). */
-#define BG_USER_READ_PERM BG_PERM_CONSISTENT_READ
-#define BG_USER_READ_SHARED BG_PERM_ALL
+#define BG_USER_READ_PERM    BG_PERM_CONSISTENT_READ
+#define BG_USER_READ_SHARED  BG_PERM_ALL
 #define BG_USER_WRITE_SHARED (BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED)
 /* WRITE, and RESIZE where the node grows as a host file does. */
 BgPerm bg_user_write_perm(BgNode *node);
@@ -38,8 +38,8 @@ ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint6
 
 typedef enum {
   BG_USER_ZERO_NONE = 0,
-  BG_USER_ZERO_MAY_UNMAP = 1 << 0,   /* space may be given back, if the node's `discard` is unmap */
-  BG_USER_ZERO_NO_FALLBACK = 1 << 1  /* -EOPNOTSUPP, nothing changed, rather than writing whole granules of zeros */
+  BG_USER_ZERO_MAY_UNMAP = 1 << 0,  /* space may be given back, if the node's `discard` is unmap */
+  BG_USER_ZERO_NO_FALLBACK = 1 << 1 /* -EOPNOTSUPP, nothing changed, rather than writing whole granules of zeros */
 } BgUserZero;
 
 /* The range, cut at the end of the node, reads as zeros. 0 or -errno. */

@@ -94,8 +94,8 @@ static int fill_make(BgNode *node, uint64_t offset, uint64_t length, bool reads_
   return result;
 }
 
-static int write_filled(const BgReservation *place, uint64_t skip, const Fill *head, const struct iovec *data, int count,
-                        const Fill *tail)
+static int write_filled(const BgReservation *place, uint64_t skip, const Fill *head, const struct iovec *data,
+                        int count, const Fill *tail)
 {
   struct iovec all[BG_IOV_MAX + 2];
   int total = 0;
