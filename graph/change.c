@@ -1,6 +1,7 @@
 #include "graph/change.h"
 
 #include "graph/io.h"
+#include "graph/monitor.h"
 #include "graph/state.h"
 
 #include <errno.h>
@@ -402,6 +403,14 @@ static bool run_steps(Change *change, GPtrArray *gates, GError **error)
   return false;
 }
 
+static bool anything_lingers(Change *change)
+{
+  for (guint i = 0; i < change->plan.nodes->len; i++)
+    if (plan_node(change, i)->lingers)
+      return true;
+  return false;
+}
+
 static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
 {
   g_auto(Change) change = {.graph = graph,
@@ -428,12 +437,16 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
   if (done)
     bg_state_resolve(graph, &news);
   open_gates(&change);
+  bool lingers = done && anything_lingers(&change);
   bg_graph_unlock(graph);
   bg_news_tell(&news);
+  /* a downgrade has to be timed; or the storage is not as it was thought to be */
+  if (lingers || !done)
+    bg_monitor_wake(graph->monitor);
   return done;
 }
 
-static bool anything_lingers(BgGraph *graph)
+static bool something_waits(BgGraph *graph)
 {
   bool found = false;
   bg_graph_lock(graph);
@@ -449,7 +462,7 @@ bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error)
   if (run_once(graph, proposal, &first))
     return true;
   /* what only waits for its downgrade must not stand in anybody's way */
-  if (first->code == EBUSY && !proposal->settle && anything_lingers(graph)) {
+  if (first->code == EBUSY && !proposal->settle && something_waits(graph)) {
     bg_change_settle(graph, true, NULL, NULL);
     return run_once(graph, proposal, error);
   }

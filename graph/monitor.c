@@ -207,9 +207,7 @@ static void *monitor_run(void *data)
       flush_at = g_get_monotonic_time() + FLUSH_INTERVAL;
     }
     pthread_mutex_lock(&monitor->lock);
-    /* a downgrade that becomes due meanwhile is noticed within its own time */
-    int64_t tick = g_get_monotonic_time() + BG_LINGER_MS * 1000;
-    wait_until(monitor, MIN(MIN(probe_at, flush_at), MIN(settle_at, tick)));
+    wait_until(monitor, MIN(MIN(probe_at, flush_at), settle_at));
   }
   pthread_mutex_unlock(&monitor->lock);
   return NULL;
