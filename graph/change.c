@@ -1,7 +1,6 @@
 #include "graph/change.h"
 
 #include "graph/io.h"
-#include "graph/monitor.h"
 #include "graph/state.h"
 
 #include <errno.h>
@@ -442,7 +441,7 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
   bg_news_tell(&news);
   /* a downgrade has to be timed; or the storage is not as it was thought to be */
   if (lingers || !done)
-    bg_monitor_wake(graph->monitor);
+    bg_alarm_ring(&graph->alarm);
   return done;
 }
 

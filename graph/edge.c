@@ -15,15 +15,6 @@ BgEdge *bg_edge_new(BgNode *parent, const char *name, BgRole role)
   return edge;
 }
 
-void bg_edge_free(BgEdge *edge)
-{
-  if (!edge)
-    return;
-  g_free((char *)edge->child.name);
-  g_free(edge->hold.what);
-  g_free(edge);
-}
-
 static BgNode *target(BgChild *child)
 {
   return bg_edge_of(child)->hold.node;

@@ -1,12 +1,10 @@
 #include "graph/events.h"
 
-#include "graph/monitor.h"
-
 void bg_events_driver(BgNode *node, BgEvent event, const char *message)
 {
   g_warning("node '%s': %s", node->name, message);
-  if (event == BG_EVENT_CORRUPT && !atomic_exchange(&node->corrupt, true))
-    bg_monitor_wake(node->graph->monitor);
+  if (event == BG_EVENT_CORRUPT)
+    atomic_store(&node->corrupt, true);
 }
 
 #define TELL(node, what)                                                                                               \

@@ -4,7 +4,7 @@
 
 #include "graph/node.h"
 
-/* A driver's event, from any thread. CORRUPT is remembered at the node and its state resolved anew soon. */
+/* A driver's event, from any thread. CORRUPT is remembered at the node; the monitor resolves its state anew. */
 void bg_events_driver(BgNode *node, BgEvent event, const char *message);
 
 void bg_events_state(BgNode *node);

@@ -10,16 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-void bg_graph_lock(BgGraph *graph)
-{
-  pthread_mutex_lock(&graph->control);
-}
-
-void bg_graph_unlock(BgGraph *graph)
-{
-  pthread_mutex_unlock(&graph->control);
-}
-
 BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *listener_data)
 {
   BgGraph *graph = g_new0(BgGraph, 1);
@@ -36,6 +26,7 @@ BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *
   graph->nodes = g_ptr_array_new();
   graph->users = g_ptr_array_new();
   graph->graveyard = g_ptr_array_new();
+  bg_alarm_init(&graph->alarm);
   graph->epoch = bg_epoch_new();
   bg_gate_init(&graph->background);
   graph->monitor = bg_monitor_start(graph);
@@ -49,6 +40,7 @@ static void graph_free(BgGraph *graph)
   g_ptr_array_unref(graph->graveyard);
   g_ptr_array_unref(graph->nodes);
   g_ptr_array_unref(graph->users);
+  bg_alarm_clear(&graph->alarm);
   bg_epoch_free(graph->epoch);
   bg_gate_clear(&graph->background);
   pthread_cond_destroy(&graph->changed);
@@ -69,46 +61,6 @@ bool bg_graph_close(BgGraph *graph, GError **error)
     return true;
   g_propagate_error(error, g_steal_pointer(&first));
   return false;
-}
-
-BgNode *bg_graph_find(BgGraph *graph, const char *name)
-{
-  BgNode *found = NULL;
-  bg_graph_lock(graph);
-  for (guint i = 0; i < graph->nodes->len && !found; i++) {
-    BgNode *node = graph->nodes->pdata[i];
-    if (node->live && strcmp(node->name, name) == 0)
-      found = node;
-  }
-  bg_graph_unlock(graph);
-  return found;
-}
-
-static void list_below(BgNode *node, GHashTable *seen, GPtrArray *reverse)
-{
-  if (!g_hash_table_add(seen, node))
-    return;
-  for (guint i = node->children->len; i-- > 0;) {
-    BgEdge *edge = node->children->pdata[i];
-    if (edge->hold.node)
-      list_below(edge->hold.node, seen, reverse);
-  }
-  if (node->live)
-    g_ptr_array_add(reverse, node);
-}
-
-GPtrArray *bg_graph_nodes(BgGraph *graph)
-{
-  g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
-  g_autoptr(GPtrArray) reverse = g_ptr_array_new();
-  GPtrArray *nodes = g_ptr_array_new();
-  bg_graph_lock(graph);
-  for (guint i = graph->nodes->len; i-- > 0;)
-    list_below(graph->nodes->pdata[i], seen, reverse);
-  bg_graph_unlock(graph);
-  for (guint i = reverse->len; i-- > 0;)
-    g_ptr_array_add(nodes, reverse->pdata[i]);
-  return nodes;
 }
 
 bool bg_graph_settle(BgGraph *graph, GError **error)

@@ -4,7 +4,6 @@
 #include "graph/io.h"
 #include "graph/state.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define PROBE_INTERVAL (1 * G_USEC_PER_SEC)
@@ -13,9 +12,6 @@
 struct BgMonitor {
   BgGraph *graph;
   pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t wake;
-  bool stop, woken;
 };
 
 /* ── the storage, as it is now ── */
@@ -178,51 +174,31 @@ static void write_out(BgGraph *graph)
 
 /* ── the thread ── */
 
-static void wait_until(BgMonitor *monitor, int64_t when)
-{
-  struct timespec at = {when / G_USEC_PER_SEC, (when % G_USEC_PER_SEC) * 1000};
-  while (!monitor->stop && !monitor->woken)
-    if (pthread_cond_timedwait(&monitor->wake, &monitor->lock, &at) == ETIMEDOUT)
-      break;
-}
-
 static void *monitor_run(void *data)
 {
-  BgMonitor *monitor = data;
+  BgGraph *graph = ((BgMonitor *)data)->graph;
   int64_t probe_at = g_get_monotonic_time() + PROBE_INTERVAL;
   int64_t flush_at = g_get_monotonic_time() + FLUSH_INTERVAL;
-  pthread_mutex_lock(&monitor->lock);
-  while (!monitor->stop) {
-    bool woken = monitor->woken;
-    monitor->woken = false;
-    pthread_mutex_unlock(&monitor->lock);
-    int64_t settle_at;
-    bg_change_settle(monitor->graph, false, &settle_at, NULL);
-    if (woken || g_get_monotonic_time() >= probe_at) {
-      look_at_storage(monitor->graph);
+  int64_t settle_at = INT64_MAX;
+  bool rung;
+  while (bg_alarm_wait(&graph->alarm, MIN(MIN(probe_at, flush_at), settle_at), &rung)) {
+    bg_change_settle(graph, false, &settle_at, NULL);
+    if (rung || g_get_monotonic_time() >= probe_at) {
+      look_at_storage(graph);
       probe_at = g_get_monotonic_time() + PROBE_INTERVAL;
     }
     if (g_get_monotonic_time() >= flush_at) {
-      write_out(monitor->graph);
+      write_out(graph);
       flush_at = g_get_monotonic_time() + FLUSH_INTERVAL;
     }
-    pthread_mutex_lock(&monitor->lock);
-    wait_until(monitor, MIN(MIN(probe_at, flush_at), settle_at));
   }
-  pthread_mutex_unlock(&monitor->lock);
   return NULL;
 }
 
 BgMonitor *bg_monitor_start(BgGraph *graph)
 {
   BgMonitor *monitor = g_new0(BgMonitor, 1);
-  pthread_condattr_t clock;
   monitor->graph = graph;
-  pthread_mutex_init(&monitor->lock, NULL);
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(&monitor->wake, &clock);
-  pthread_condattr_destroy(&clock);
   if (pthread_create(&monitor->thread, NULL, monitor_run, monitor) != 0)
     g_error("cannot start a thread");
   return monitor;
@@ -230,22 +206,7 @@ BgMonitor *bg_monitor_start(BgGraph *graph)
 
 void bg_monitor_stop(BgMonitor *monitor)
 {
-  pthread_mutex_lock(&monitor->lock);
-  monitor->stop = true;
-  pthread_cond_signal(&monitor->wake);
-  pthread_mutex_unlock(&monitor->lock);
+  bg_alarm_stop(&monitor->graph->alarm);
   pthread_join(monitor->thread, NULL);
-  pthread_cond_destroy(&monitor->wake);
-  pthread_mutex_destroy(&monitor->lock);
   g_free(monitor);
-}
-
-void bg_monitor_wake(BgMonitor *monitor)
-{
-  if (!monitor)
-    return;
-  pthread_mutex_lock(&monitor->lock);
-  monitor->woken = true;
-  pthread_cond_signal(&monitor->wake);
-  pthread_mutex_unlock(&monitor->lock);
 }

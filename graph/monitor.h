@@ -8,10 +8,8 @@
 typedef struct BgMonitor BgMonitor;
 
 BgMonitor *bg_monitor_start(BgGraph *graph);
-/* Returns when the thread has ended. */
+/* Returns when the thread has ended. Ringing graph->alarm makes it look at everything at once. */
 void bg_monitor_stop(BgMonitor *monitor);
-/* Have a look now. Any thread, never blocks for long, NULL is fine. */
-void bg_monitor_wake(BgMonitor *monitor);
 
 /* Asks the drivers anew whether their storage could be written, without resolving states: for nodes that have just been opened. */
 void bg_monitor_probe(BgGraph *graph);

@@ -1,32 +1,7 @@
 #include "graph/node.h"
 
-#include "graph/edge.h"
-#include "graph/events.h"
-
 #include <errno.h>
 #include <string.h>
-
-static bool host_has_child(BgHost *host, const char *name)
-{
-  BgNode *node = bg_node_of(host);
-  BgEdge *edge = bg_node_edge(node, name);
-  return edge && edge->hold.node;
-}
-
-static void host_event(BgHost *host, BgEvent event, const char *message)
-{
-  bg_events_driver(bg_node_of(host), event, message);
-}
-
-static uint64_t host_epoch(BgHost *host)
-{
-  return bg_epoch_now(bg_node_of(host)->graph->epoch);
-}
-
-static bool host_epoch_passed(BgHost *host, uint64_t epoch)
-{
-  return bg_epoch_passed(bg_node_of(host)->graph->epoch, epoch);
-}
 
 BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver)
 {
@@ -34,7 +9,6 @@ BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver)
   node->graph = graph;
   node->name = name;
   node->driver = driver;
-  node->host = (BgHost){name, NULL, host_has_child, host_event, host_epoch, host_epoch_passed};
   node->mode.shared = BG_PERM_ALL;
   node->children = g_ptr_array_new();
   node->holders = g_ptr_array_new();
@@ -47,6 +21,15 @@ BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver)
   pthread_rwlock_init(&node->life, NULL);
   pthread_mutex_init(&node->state_lock, NULL);
   return node;
+}
+
+void bg_edge_free(BgEdge *edge)
+{
+  if (!edge)
+    return;
+  g_free((char *)edge->child.name);
+  g_free(edge->hold.what);
+  g_free(edge);
 }
 
 void bg_node_free(BgNode *node)
@@ -222,4 +205,36 @@ uint64_t bg_node_generation(BgNode *node)
 bool bg_node_has_foreign_writer(BgNode *node)
 {
   return atomic_load(&node->foreign_writer);
+}
+
+/* ── the published state ── */
+
+const char *bg_write_state_name(BgWriteState state)
+{
+  static const char *const names[] = {
+      [BG_STATE_WRITABLE] = "writable",     [BG_STATE_AVAILABLE] = "available", [BG_STATE_READ_ONLY] = "read-only",
+      [BG_STATE_UNWRITABLE] = "unwritable", [BG_STATE_BLOCKED] = "blocked",
+  };
+  return names[state];
+}
+
+void bg_node_state(BgNode *node, BgNodeState *state)
+{
+  pthread_mutex_lock(&node->state_lock);
+  *state = node->state;
+  state->reason = g_strdup(node->state.reason);
+  pthread_mutex_unlock(&node->state_lock);
+}
+
+void bg_node_state_clear(BgNodeState *state)
+{
+  g_clear_pointer(&state->reason, g_free);
+}
+
+bool bg_node_writable(BgNode *node)
+{
+  pthread_mutex_lock(&node->state_lock);
+  bool writable = node->state.error == 0;
+  pthread_mutex_unlock(&node->state_lock);
+  return writable;
 }

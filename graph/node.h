@@ -10,6 +10,7 @@
 #ifndef BG_NODE_H
 #define BG_NODE_H
 
+#include "graph/alarm.h"
 #include "graph/epoch.h"
 #include "graph/gate.h"
 #include "graph/graph.h"
@@ -106,6 +107,7 @@ struct BgGraph {
 
   BgEpoch *epoch;
   BgGate background; /* the monitor's requests enter here */
+  BgAlarm alarm;     /* wakes the monitor */
   struct BgMonitor *monitor;
 };
 
@@ -147,6 +149,12 @@ void bg_edge_free(BgEdge *edge);
 static inline bool bg_node_options_writable(const BgNodeOptions *common)
 {
   return !common->read_only && !common->auto_read_only && !common->force_share;
+}
+
+/* What a writer of the node takes: WRITE, and RESIZE where it grows as a host file does. */
+static inline BgPerm bg_node_write_perm(const BgNode *node)
+{
+  return BG_PERM_WRITE | (node->limits.grows ? BG_PERM_RESIZE : BG_PERM_NONE);
 }
 
 /* Takes and drops graph->control. */

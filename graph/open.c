@@ -1,6 +1,7 @@
 #include "graph/open.h"
 
 #include "drivers/registry.h"
+#include "graph/host.h"
 #include "graph/name.h"
 #include "graph/node-options.h"
 #include "graph/probe.h"
@@ -56,7 +57,7 @@ static BgNode *register_node(BgBatch *batch, const char *name, const BgDriver *d
 {
   bg_graph_lock(batch->graph);
   BgNode *node = bg_node_new(batch->graph, unique_name(batch->graph, name), driver);
-  node->host.need_child = bg_open_child;
+  bg_host_init(node);
   g_ptr_array_add(batch->graph->nodes, node);
   bg_graph_unlock(batch->graph);
   g_ptr_array_add(batch->nodes, node);

@@ -5,15 +5,6 @@
 
 #include <string.h>
 
-const char *bg_write_state_name(BgWriteState state)
-{
-  static const char *const names[] = {
-      [BG_STATE_WRITABLE] = "writable",     [BG_STATE_AVAILABLE] = "available", [BG_STATE_READ_ONLY] = "read-only",
-      [BG_STATE_UNWRITABLE] = "unwritable", [BG_STATE_BLOCKED] = "blocked",
-  };
-  return names[state];
-}
-
 /* ── news ── */
 
 static void note(GPtrArray **list, BgNode *node)
@@ -167,7 +158,7 @@ static void resolve_node(BgNode *node, BgNodeState *state)
   g_auto(BgPlan) plan = {0};
   BgHold hold = {.node = node, .what = (char *)"a writer", .is_user = true};
   bg_proposal_init(&proposal);
-  bg_proposal_hold(&proposal, &hold, bg_user_write_perm(node), BG_USER_WRITE_SHARED);
+  bg_proposal_hold(&proposal, &hold, bg_node_write_perm(node), BG_USER_WRITE_SHARED);
   if (bg_plan_make(&plan, &proposal, true, &state->write_state, &error)) {
     state->write_state = BG_STATE_AVAILABLE;
     state->reason = available_reason(node);
@@ -201,25 +192,4 @@ void bg_state_resolve(BgGraph *graph, BgNews *news)
     if (!equal)
       bg_news_state(news, node);
   }
-}
-
-void bg_node_state(BgNode *node, BgNodeState *state)
-{
-  pthread_mutex_lock(&node->state_lock);
-  *state = node->state;
-  state->reason = g_strdup(node->state.reason);
-  pthread_mutex_unlock(&node->state_lock);
-}
-
-void bg_node_state_clear(BgNodeState *state)
-{
-  g_clear_pointer(&state->reason, g_free);
-}
-
-bool bg_node_writable(BgNode *node)
-{
-  pthread_mutex_lock(&node->state_lock);
-  bool writable = node->state.error == 0;
-  pthread_mutex_unlock(&node->state_lock);
-  return writable;
 }

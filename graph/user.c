@@ -11,7 +11,7 @@
 
 BgPerm bg_user_write_perm(BgNode *node)
 {
-  return BG_PERM_WRITE | (node->limits.grows ? BG_PERM_RESIZE : BG_PERM_NONE);
+  return bg_node_write_perm(node);
 }
 
 static bool run_hold(BgUser *user, BgPerm perm, BgPerm shared, GError **error)

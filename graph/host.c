@@ -1,0 +1,31 @@
+#include "graph/host.h"
+
+#include "graph/events.h"
+#include "graph/open.h"
+
+static bool host_has_child(BgHost *host, const char *name)
+{
+  BgNode *node = bg_node_of(host);
+  BgEdge *edge = bg_node_edge(node, name);
+  return edge && edge->hold.node;
+}
+
+static void host_event(BgHost *host, BgEvent event, const char *message)
+{
+  bg_events_driver(bg_node_of(host), event, message);
+}
+
+static uint64_t host_epoch(BgHost *host)
+{
+  return bg_epoch_now(bg_node_of(host)->graph->epoch);
+}
+
+static bool host_epoch_passed(BgHost *host, uint64_t epoch)
+{
+  return bg_epoch_passed(bg_node_of(host)->graph->epoch, epoch);
+}
+
+void bg_host_init(BgNode *node)
+{
+  node->host = (BgHost){node->name, bg_open_child, host_has_child, host_event, host_epoch, host_epoch_passed};
+}
