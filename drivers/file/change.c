@@ -68,18 +68,13 @@ static void keep_locks(BgFile *file, BgFileLocks keep)
 
 /* ── the four steps ── */
 
-static void close_fd(int *fd)
+/* A call that is under way keeps an open file, and with it its locks, beyond the last descriptor: so they are undone one by one. */
+static void close_unlocked(int fd, BgFileLocks locks)
 {
-  if (*fd >= 0)
-    close(*fd);
-  *fd = -1;
-}
-
-static void pending_free(Pending *pending)
-{
-  close_fd(&pending->new_fd);
-  close_fd(&pending->saved_fd);
-  g_free(pending);
+  if (fd < 0)
+    return;
+  bg_file_unlock(fd, locks);
+  close(fd);
 }
 
 static bool open_new(BgFile *file, Pending *pending, GError **error)
@@ -128,8 +123,7 @@ bool bg_file_change_open(void *instance, const BgMode *mode, const void *options
                        .old_locks = old_locks,
                        .new_locks = new_locks};
   if (needs_new_fd(file, mode) && !open_new(file, pending, error)) {
-    keep_locks(file, old_locks);
-    pending_free(pending);
+    bg_file_change_abort(file, pending);
     return false;
   }
   *pending_out = pending;
@@ -165,27 +159,31 @@ bool bg_file_change_settle(void *instance, void *pending_in, GError **error)
 void bg_file_change_commit(void *instance, void *pending_in)
 {
   BgFile *file = instance;
-  Pending *pending = pending_in;
-  if (pending->switched) {
-    file->writable = pending->writable;
-    file->locks = file->locking == BG_FILE_LOCKING_OFF ? (BgFileLocks){0} : pending->new_locks;
-    g_mutex_lock(&file->flush_lock);
-    file->flush_error = 0;
-    g_mutex_unlock(&file->flush_lock);
-  } else {
-    keep_locks(file, file->locking == BG_FILE_LOCKING_OFF ? (BgFileLocks){0} : pending->new_locks);
+  g_autofree Pending *pending = pending_in;
+  BgFileLocks locks = file->locking == BG_FILE_LOCKING_OFF ? (BgFileLocks){0} : pending->new_locks;
+  if (!pending->switched) {
+    keep_locks(file, locks);
+    return;
   }
-  pending_free(pending);
+  close_unlocked(pending->saved_fd, file->locks);
+  close(pending->new_fd);
+  file->writable = pending->writable;
+  file->locks = locks;
+  g_mutex_lock(&file->flush_lock);
+  file->flush_error = 0;
+  g_mutex_unlock(&file->flush_lock);
 }
 
 void bg_file_change_abort(void *instance, void *pending_in)
 {
   BgFile *file = instance;
-  Pending *pending = pending_in;
+  g_autofree Pending *pending = pending_in;
   if (pending->switched)
     put_behind(file, pending->saved_fd, pending->old_direct, pending->old_alignment);
   keep_locks(file, pending->old_locks);
-  pending_free(pending);
+  close_unlocked(pending->new_fd, pending->new_locks);
+  if (pending->saved_fd >= 0)
+    close(pending->saved_fd);
 }
 
 /* ── would it work ── */

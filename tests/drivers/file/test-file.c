@@ -100,6 +100,47 @@ Test(file, writes_grow)
   file_fixture_clear(&f);
 }
 
+/* The instance's descriptor number. */
+static int descriptor_of(FileFixture *f)
+{
+  for (int fd = 0; fd < 1024; fd++) {
+    g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autofree char *target = g_file_read_link(link, NULL);
+    if (g_strcmp0(target, f->path) == 0)
+      return fd;
+  }
+  return -1;
+}
+
+Test(file, a_failed_flush_is_remembered)
+{
+  FileFixture f;
+  file_fixture_init(&f, "0123456789");
+  cr_assert(file_fixture_open(&f, "auto", &file_mode_read, NULL));
+  cr_assert(file_fixture_change(&f, &file_mode_write, NULL));
+  cr_assert_eq(f.driver->flush(f.instance), 0);
+
+  /* What cannot be synchronised takes the file's place for one flush. */
+  int fd = descriptor_of(&f), saved = dup(fd), pipe_fds[2];
+  cr_assert_geq(fd, 0);
+  cr_assert_eq(pipe(pipe_fds), 0);
+  cr_assert_eq(dup2(pipe_fds[1], fd), fd);
+  cr_assert_eq(f.driver->flush(f.instance), -EINVAL);
+  cr_assert_eq(dup3(saved, fd, O_CLOEXEC), fd);
+  close(saved);
+
+  cr_assert_eq(f.driver->flush(f.instance), -EINVAL);
+  BgMode mode = file_mode_write;
+  mode.shared = BG_PERM_ALL;
+  cr_assert(file_fixture_change(&f, &mode, NULL));
+  cr_assert_eq(f.driver->flush(f.instance), -EINVAL, "other permissions are no new file");
+  cr_assert(file_fixture_change(&f, &file_mode_read, NULL));
+  cr_assert_eq(f.driver->flush(f.instance), 0);
+  close(pipe_fds[0]);
+  close(pipe_fds[1]);
+  file_fixture_clear(&f);
+}
+
 Test(file, direct)
 {
   FileFixture f;
