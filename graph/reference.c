@@ -32,11 +32,9 @@ static void G_GNUC_PRINTF(4, 5) fail(const Query *query, GError **error, int err
   bg_set_error(error, err, "Image '%s' refers to '%s', %s", query->shown_image, query->shown_reference, why);
 }
 
-/* The length of the "protocol:" that a name begins with, as QEMU sees it; 0: none. */
-static size_t protocol_length(const char *name)
+bool bg_reference_has_protocol(const char *name)
 {
-  size_t length = strcspn(name, ":/");
-  return name[length] == ':' ? length + 1 : 0;
+  return name[strcspn(name, ":/")] == ':';
 }
 
 /* True if `path` is `above` or below it, by whole components. */
@@ -60,7 +58,7 @@ static bool uri_is_within(const char *uri, const char *prefix)
 static bool policy_allows_uri(const BgPolicy *policy, const char *uri)
 {
   for (const char *const *entry = policy->allowed; entry && *entry; entry++)
-    if (protocol_length(*entry) > 0 && uri_is_within(uri, *entry))
+    if (bg_reference_has_protocol(*entry) && uri_is_within(uri, *entry))
       return true;
   return policy->trust_images;
 }
@@ -69,7 +67,7 @@ static bool policy_allows_path(const BgPolicy *policy, const char *resolved)
 {
   for (const char *const *entry = policy->allowed; entry && *entry; entry++) {
     const char *path = g_str_has_prefix(*entry, "file:") ? *entry + strlen("file:") : *entry;
-    char *real = protocol_length(path) == 0 ? realpath(path, NULL) : NULL;
+    char *real = bg_reference_has_protocol(path) ? NULL : realpath(path, NULL);
     bool within = real && path_is_within(resolved, real);
     free(real);
     if (within)
@@ -165,7 +163,7 @@ char *bg_reference_resolve(const BgPolicy *policy, const char *image_filename, c
                          .shown_image = bg_escape(image_filename ? image_filename : "(no file)"),
                          .shown_reference = bg_escape(reference)};
   const char *name = g_str_has_prefix(reference, "file:") ? reference + strlen("file:") : reference;
-  if (name == reference && protocol_length(reference) > 0) {
+  if (name == reference && bg_reference_has_protocol(reference)) {
     refuse_protocol(&query, error);
     return NULL;
   }

@@ -22,4 +22,7 @@
  * opened, but the image cannot. Loops are for the core to find. */
 char *bg_reference_resolve(const BgPolicy *policy, const char *image_filename, const char *reference, GError **error);
 
+/* True if QEMU would take the name for "PROTOCOL:something", also where that is "file:". */
+bool bg_reference_has_protocol(const char *name);
+
 #endif

@@ -1,0 +1,226 @@
+#include "graph/look.h"
+
+#include "graph/change.h"
+#include "graph/node-options.h"
+#include "graph/node.h"
+
+/* ── memory ── */
+
+static void edge_free(gpointer data)
+{
+  BgLookEdge *edge = data;
+  g_free(edge->name);
+  g_free(edge);
+}
+
+static void user_free(gpointer data)
+{
+  BgLookUser *user = data;
+  g_free(user->what);
+  g_free(user);
+}
+
+static void option_free(gpointer data)
+{
+  BgLookOption *option = data;
+  g_free(option->name);
+  g_free(option->value);
+  g_free(option);
+}
+
+static void fact_free(gpointer data)
+{
+  BgLookFact *fact = data;
+  g_free(fact->name);
+  g_variant_unref(fact->value);
+  g_free(fact);
+}
+
+static void node_free(gpointer data)
+{
+  BgLookNode *seen = data;
+  g_ptr_array_unref(seen->edges);
+  g_ptr_array_unref(seen->users);
+  g_ptr_array_unref(seen->options);
+  g_ptr_array_unref(seen->facts);
+  bg_node_state_clear(&seen->state);
+  g_free(seen->filename);
+  g_free(seen->name);
+  g_free(seen);
+}
+
+void bg_look_free(BgLook *look)
+{
+  if (!look)
+    return;
+  g_ptr_array_unref(look->nodes);
+  g_free(look);
+}
+
+/* ── options ── */
+
+static void add_options(BgLookNode *seen, const BgOption *table, const void *values)
+{
+  for (; table && values && table->name; table++) {
+    char *value = bg_option_format(table, values);
+    if (!value)
+      continue;
+    BgLookOption *option = g_new(BgLookOption, 1);
+    *option = (BgLookOption){g_strdup(table->name), value, table->type};
+    g_ptr_array_add(seen->options, option);
+  }
+}
+
+/* ── pointers, under graph->control ── */
+
+typedef struct Looking {
+  BgGraph *graph;
+  BgLook *look;
+  GHashTable *seen; /* BgNode * → BgLookNode * */
+} Looking;
+
+static BgLookNode *look_at_node(Looking *looking, BgNode *node);
+
+static void look_at_edge(Looking *looking, BgLookNode *parent, const BgEdge *edge)
+{
+  if (!edge->hold.node)
+    return;
+  BgLookEdge *seen = g_new(BgLookEdge, 1);
+  BgLookNode *child = look_at_node(looking, edge->hold.node);
+  *seen = (BgLookEdge){g_strdup(edge->child.name), edge->child.role, edge->hold.perm, edge->hold.shared, child};
+  child->has_parent = true;
+  g_ptr_array_insert(parent->edges, 0, seen);
+}
+
+static void look_at_user(BgLookNode *node, const BgHold *hold)
+{
+  BgLookUser *seen = g_new(BgLookUser, 1);
+  *seen = (BgLookUser){g_strdup(hold->what), hold->perm, hold->shared};
+  g_ptr_array_add(node->users, seen);
+}
+
+/* Adds the node after everything below it; the list is turned around in the end. Children are visited last first for the same
+ * reason. The core bounds the depth. */
+static BgLookNode *look_at_node(Looking *looking, BgNode *node)
+{
+  BgLookNode *seen = g_hash_table_lookup(looking->seen, node);
+  if (seen)
+    return seen;
+  seen = g_new0(BgLookNode, 1);
+  seen->node = node;
+  seen->name = g_strdup(node->name);
+  seen->driver = node->driver;
+  seen->read_write = node->mode.writable;
+  seen->edges = g_ptr_array_new_with_free_func(edge_free);
+  seen->users = g_ptr_array_new_with_free_func(user_free);
+  seen->options = g_ptr_array_new_with_free_func(option_free);
+  seen->facts = g_ptr_array_new_with_free_func(fact_free);
+  g_hash_table_insert(looking->seen, node, seen);
+  add_options(seen, bg_node_options_table(), &node->common);
+  add_options(seen, node->driver->options, node->options);
+  for (guint i = node->children->len; i-- > 0;)
+    look_at_edge(looking, seen, node->children->pdata[i]);
+  for (guint i = 0; i < node->holders->len; i++)
+    if (!bg_hold_edge(node->holders->pdata[i]))
+      look_at_user(seen, node->holders->pdata[i]);
+  g_ptr_array_add(looking->look->nodes, seen);
+  return seen;
+}
+
+static void turn_around(GPtrArray *array)
+{
+  for (guint i = 0; i < array->len / 2; i++) {
+    gpointer other = array->pdata[array->len - 1 - i];
+    array->pdata[array->len - 1 - i] = array->pdata[i];
+    array->pdata[i] = other;
+  }
+}
+
+static void look_at_pointers(BgGraph *graph, BgLook *look)
+{
+  g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+  Looking looking = {graph, look, seen};
+  bg_graph_lock(graph);
+  for (guint i = graph->nodes->len; i-- > 0;) {
+    BgNode *node = graph->nodes->pdata[i];
+    if (node->live)
+      look_at_node(&looking, node);
+  }
+  bg_graph_unlock(graph);
+  turn_around(look->nodes);
+}
+
+/* ── what drivers say ── */
+
+typedef struct Facts {
+  BgInfo info;
+  GPtrArray *into;
+} Facts;
+
+static void add_fact(BgInfo *info, const char *name, GVariant *value)
+{
+  BgLookFact *fact = g_new(BgLookFact, 1);
+  *fact = (BgLookFact){g_strdup(name), g_variant_ref_sink(value)};
+  g_ptr_array_add(((Facts *)info)->into, fact);
+}
+
+/* One control call of a node at a time: marked as for a change. A node that is being changed is not waited for. */
+static bool try_mark(BgNode *node)
+{
+  bg_graph_lock(node->graph);
+  bool free = node->live && !node->changing;
+  if (free)
+    node->changing = true;
+  bg_graph_unlock(node->graph);
+  return free;
+}
+
+static void unmark(BgNode *node)
+{
+  bg_graph_lock(node->graph);
+  bg_change_unmark(node);
+  bg_graph_unlock(node->graph);
+}
+
+static void ask_driver(BgLookNode *seen)
+{
+  BgNode *node = seen->node;
+  Facts facts = {{add_fact}, seen->facts};
+  if (!node->driver->info || !try_mark(node))
+    return;
+  pthread_rwlock_rdlock(&node->life);
+  if (node->instance)
+    node->driver->info(node->instance, &facts.info);
+  pthread_rwlock_unlock(&node->life);
+  unmark(node);
+}
+
+/* Copied before any `life` is let go: a name is the instance's. */
+static char *copy_filename(BgNode *node)
+{
+  char *name = NULL;
+  pthread_rwlock_rdlock(&node->life);
+  const BgEdge *below = bg_node_edge_by_role(node, BG_ROLE_PRIMARY | BG_ROLE_FILTERED);
+  if (node->instance && node->driver->filename)
+    name = g_strdup(node->driver->filename(node->instance));
+  else if (node->instance && below)
+    name = copy_filename(below->hold.node);
+  pthread_rwlock_unlock(&node->life);
+  return name;
+}
+
+BgLook *bg_look_take(BgGraph *graph)
+{
+  BgLook *look = g_new0(BgLook, 1);
+  look->nodes = g_ptr_array_new_with_free_func(node_free);
+  look_at_pointers(graph, look);
+  for (guint i = 0; i < look->nodes->len; i++) {
+    BgLookNode *seen = look->nodes->pdata[i];
+    bg_node_state(seen->node, &seen->state);
+    seen->filename = copy_filename(seen->node);
+    seen->size = bg_node_size(seen->node);
+    seen->allocated = bg_node_allocated(seen->node);
+    ask_driver(seen);
+  }
+  return look;
+}

@@ -1,0 +1,261 @@
+#include "graph/query.h"
+
+#include "graph/escape.h"
+#include "graph/look.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+static const char *const kind_words[] = {
+    [BG_KIND_PROTOCOL] = "protocol", [BG_KIND_FORMAT] = "format", [BG_KIND_FILTER] = "filter"};
+
+/* ── JSON ── */
+
+/* Bytes that are no UTF-8 have no place in JSON; the rest json-glib escapes. */
+static void add_text(JsonBuilder *builder, const char *name, const char *text)
+{
+  json_builder_set_member_name(builder, name);
+  if (!text || g_utf8_validate(text, -1, NULL)) {
+    json_builder_add_string_value(builder, text);
+    return;
+  }
+  g_autofree char *shown = bg_escape(text);
+  json_builder_add_string_value(builder, shown);
+}
+
+static void add_number(JsonBuilder *builder, const char *name, int64_t number)
+{
+  json_builder_set_member_name(builder, name);
+  json_builder_add_int_value(builder, number);
+}
+
+static void add_bytes(JsonBuilder *builder, const char *name, int64_t bytes)
+{
+  if (bytes >= 0)
+    add_number(builder, name, bytes);
+}
+
+static void add_perms(JsonBuilder *builder, const char *name, BgPerm perm)
+{
+  static const char *const words[BG_PERM_COUNT] = {"consistent-read", "write", "write-unchanged", "resize"};
+  json_builder_set_member_name(builder, name);
+  json_builder_begin_array(builder);
+  for (unsigned i = 0; i < BG_PERM_COUNT; i++)
+    if (perm & (1u << i))
+      json_builder_add_string_value(builder, words[i]);
+  json_builder_end_array(builder);
+}
+
+static void add_roles(JsonBuilder *builder, unsigned role)
+{
+  static const char *const words[] = {"data", "metadata", "filtered", "cow", "primary"};
+  json_builder_set_member_name(builder, "roles");
+  json_builder_begin_array(builder);
+  for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
+    if (role & (1u << i))
+      json_builder_add_string_value(builder, words[i]);
+  json_builder_end_array(builder);
+}
+
+static void add_option(JsonBuilder *builder, const BgLookOption *option)
+{
+  switch (option->type) {
+  case BG_OPTION_BOOL:
+    json_builder_set_member_name(builder, option->name);
+    json_builder_add_boolean_value(builder, strcmp(option->value, "on") == 0);
+    return;
+  case BG_OPTION_UINT:
+  case BG_OPTION_SIZE: {
+    uint64_t number;
+    if (bg_parse_size(option->value, &number, NULL))
+      add_number(builder, option->name, (int64_t)number);
+    else
+      add_text(builder, option->name, option->value);
+    return;
+  }
+  default:
+    add_text(builder, option->name, option->value);
+  }
+}
+
+static void add_options(JsonBuilder *builder, const BgLookNode *node)
+{
+  json_builder_set_member_name(builder, "options");
+  json_builder_begin_object(builder);
+  for (guint i = 0; i < node->options->len; i++)
+    add_option(builder, node->options->pdata[i]);
+  json_builder_end_object(builder);
+}
+
+static void add_facts(JsonBuilder *builder, const BgLookNode *node)
+{
+  json_builder_set_member_name(builder, "info");
+  json_builder_begin_object(builder);
+  for (guint i = 0; i < node->facts->len; i++) {
+    const BgLookFact *fact = node->facts->pdata[i];
+    json_builder_set_member_name(builder, fact->name);
+    json_builder_add_value(builder, json_gvariant_serialize(fact->value));
+  }
+  json_builder_end_object(builder);
+}
+
+static void add_children(JsonBuilder *builder, const BgLookNode *node)
+{
+  json_builder_set_member_name(builder, "children");
+  json_builder_begin_array(builder);
+  for (guint i = 0; i < node->edges->len; i++) {
+    const BgLookEdge *edge = node->edges->pdata[i];
+    json_builder_begin_object(builder);
+    add_text(builder, "name", edge->name);
+    add_text(builder, "node-name", edge->child->name);
+    add_roles(builder, edge->role);
+    add_perms(builder, "perm", edge->perm);
+    add_perms(builder, "shared", edge->shared);
+    json_builder_end_object(builder);
+  }
+  json_builder_end_array(builder);
+}
+
+static void add_users(JsonBuilder *builder, const BgLookNode *node)
+{
+  json_builder_set_member_name(builder, "users");
+  json_builder_begin_array(builder);
+  for (guint i = 0; i < node->users->len; i++) {
+    const BgLookUser *user = node->users->pdata[i];
+    json_builder_begin_object(builder);
+    add_text(builder, "what", user->what);
+    add_perms(builder, "perm", user->perm);
+    add_perms(builder, "shared", user->shared);
+    json_builder_end_object(builder);
+  }
+  json_builder_end_array(builder);
+}
+
+static void add_node(JsonBuilder *builder, const BgLookNode *node)
+{
+  json_builder_begin_object(builder);
+  add_text(builder, "node-name", node->name);
+  add_text(builder, "driver", node->driver->name);
+  add_text(builder, "kind", kind_words[node->driver->kind]);
+  if (node->filename)
+    add_text(builder, "filename", node->filename);
+  add_bytes(builder, "size", node->size);
+  add_bytes(builder, "allocated", node->allocated);
+  add_options(builder, node);
+  add_facts(builder, node);
+  json_builder_set_member_name(builder, "read-write");
+  json_builder_add_boolean_value(builder, node->read_write);
+  add_text(builder, "write-state", bg_write_state_name(node->state.write_state));
+  add_text(builder, "reason", node->state.reason);
+  add_number(builder, "errno", node->state.error);
+  add_children(builder, node);
+  add_users(builder, node);
+  json_builder_end_object(builder);
+}
+
+char *bg_query_json(BgGraph *graph)
+{
+  g_autoptr(BgLook) look = bg_look_take(graph);
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+  json_builder_begin_object(builder);
+  json_builder_set_member_name(builder, "nodes");
+  json_builder_begin_array(builder);
+  for (guint i = 0; i < look->nodes->len; i++)
+    add_node(builder, look->nodes->pdata[i]);
+  json_builder_end_array(builder);
+  json_builder_end_object(builder);
+  g_autoptr(JsonNode) root = json_builder_get_root(builder);
+  g_autofree char *text = json_to_string(root, TRUE);
+  return g_strconcat(text, "\n", NULL);
+}
+
+/* ── tree ── */
+
+static const char *mode_word(const BgLookNode *node)
+{
+  return node->read_write ? "read-write" : "read-only";
+}
+
+/* A node that several parents share is described below the first of them. */
+static void append_branch(GString *out, GHashTable *shown, const BgLookNode *node, const char *edge, unsigned depth)
+{
+  g_string_append_printf(out, "%*s", (int)depth * 2, "");
+  if (edge)
+    g_string_append_printf(out, "%s: ", edge);
+  if (!g_hash_table_add(shown, (gpointer)node)) {
+    g_string_append_printf(out, "%s (see above)\n", node->name);
+    return;
+  }
+  g_autofree char *reason = bg_escape(node->state.reason);
+  g_string_append_printf(out, "%s (%s, open %s, %s: %s)\n", node->name, node->driver->name, mode_word(node),
+                         bg_write_state_name(node->state.write_state), reason);
+  for (guint i = 0; i < node->edges->len; i++) {
+    const BgLookEdge *below = node->edges->pdata[i];
+    append_branch(out, shown, below->child, below->name, depth + 1);
+  }
+}
+
+char *bg_query_tree(BgGraph *graph)
+{
+  g_autoptr(BgLook) look = bg_look_take(graph);
+  g_autoptr(GHashTable) shown = g_hash_table_new(NULL, NULL);
+  GString *out = g_string_new(NULL);
+  for (guint i = 0; i < look->nodes->len; i++) {
+    const BgLookNode *node = look->nodes->pdata[i];
+    if (!node->has_parent)
+      append_branch(out, shown, node, NULL, 0);
+  }
+  return g_string_free(out, FALSE);
+}
+
+/* ── Graphviz ── */
+
+/* Text inside a quoted string of Graphviz: what bg_escape() wrote as \x is shown as \x. */
+static void append_quoted(GString *out, const char *text)
+{
+  g_autofree char *line = bg_escape(text);
+  for (const char *c = line; *c; c++) {
+    if (*c == '"' || *c == '\\')
+      g_string_append_c(out, '\\');
+    g_string_append_c(out, *c);
+  }
+}
+
+static void append_dot_node(GString *out, const BgLookNode *node)
+{
+  g_string_append_printf(out, "  \"%s\" [label=\"%s\\n%s\\nopen %s, %s\", tooltip=\"", node->name, node->name,
+                         node->driver->name, mode_word(node), bg_write_state_name(node->state.write_state));
+  append_quoted(out, node->state.reason);
+  g_string_append(out, "\"];\n");
+  for (guint i = 0; i < node->edges->len; i++) {
+    const BgLookEdge *edge = node->edges->pdata[i];
+    g_string_append_printf(out, "  \"%s\" -> \"%s\" [label=\"", node->name, edge->child->name);
+    append_quoted(out, edge->name);
+    g_string_append(out, edge->perm & BG_PERM_ANY_WRITE ? "\", style=bold];\n" : "\"];\n");
+  }
+}
+
+/* Users get identifiers that no node can have: a digit begins them. */
+static void append_dot_users(GString *out, const BgLookNode *node, unsigned *number)
+{
+  for (guint i = 0; i < node->users->len; i++) {
+    const BgLookUser *user = node->users->pdata[i];
+    g_string_append_printf(out, "  \"%u\" [shape=ellipse, label=\"", ++*number);
+    append_quoted(out, user->what);
+    g_string_append_printf(out, "\"];\n  \"%u\" -> \"%s\"%s;\n", *number, node->name,
+                           user->perm & BG_PERM_ANY_WRITE ? " [style=bold]" : "");
+  }
+}
+
+char *bg_query_dot(BgGraph *graph)
+{
+  g_autoptr(BgLook) look = bg_look_take(graph);
+  GString *out = g_string_new("digraph blockgraph {\n  node [shape=box];\n");
+  unsigned users = 0;
+  for (guint i = 0; i < look->nodes->len; i++) {
+    append_dot_node(out, look->nodes->pdata[i]);
+    append_dot_users(out, look->nodes->pdata[i], &users);
+  }
+  g_string_append(out, "}\n");
+  return g_string_free(out, FALSE);
+}

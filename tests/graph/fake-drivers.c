@@ -1,0 +1,491 @@
+#include "tests/graph/fake-drivers.h"
+
+#include "drivers/iov.h"
+#include "graph/blockdev.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#define CAPACITY (8u << 20)
+
+/* ── journal ── */
+
+static pthread_mutex_t journal_lock = PTHREAD_MUTEX_INITIALIZER;
+static GString *journal;
+
+static void G_GNUC_PRINTF(2, 3) note(const BgHost *host, const char *format, ...)
+{
+  va_list args;
+  pthread_mutex_lock(&journal_lock);
+  if (!journal)
+    journal = g_string_new(NULL);
+  if (journal->len)
+    g_string_append_c(journal, ' ');
+  g_string_append_printf(journal, "%s:", host->node_name);
+  va_start(args, format);
+  g_string_append_vprintf(journal, format, args);
+  va_end(args);
+  pthread_mutex_unlock(&journal_lock);
+}
+
+char *journal_take(void)
+{
+  pthread_mutex_lock(&journal_lock);
+  char *text = journal ? g_string_free(journal, FALSE) : g_strdup("");
+  journal = NULL;
+  pthread_mutex_unlock(&journal_lock);
+  return text;
+}
+
+/* ── changes, the same for all ── */
+
+typedef struct Pending {
+  BgMode mode;
+  char direction; /* '+', '-' or '=' */
+} Pending;
+
+static Pending *pending_new(bool writable, const BgMode *mode)
+{
+  Pending *pending = g_new(Pending, 1);
+  *pending = (Pending){*mode, mode->writable == writable ? '=' : mode->writable ? '+' : '-'};
+  return pending;
+}
+
+/* ── mem ── */
+
+static GHashTable *disks;
+
+MemDisk *mem_disk(const char *name)
+{
+  if (!disks)
+    disks = g_hash_table_new(g_str_hash, g_str_equal);
+  MemDisk *disk = g_hash_table_lookup(disks, name);
+  if (disk)
+    return disk;
+  disk = g_new0(MemDisk, 1);
+  disk->name = g_strdup(name);
+  disk->size = 1u << 20;
+  disk->capacity = CAPACITY;
+  disk->data = g_malloc0(CAPACITY);
+  pthread_rwlock_init(&disk->lock, NULL);
+  g_hash_table_insert(disks, disk->name, disk);
+  return disk;
+}
+
+void fake_drivers_reset(void)
+{
+  GHashTableIter iter;
+  gpointer value;
+  g_free(journal_take());
+  cow_fail_settle(NULL);
+  if (!disks)
+    return;
+  g_hash_table_iter_init(&iter, disks);
+  while (g_hash_table_iter_next(&iter, NULL, &value)) {
+    MemDisk *disk = value;
+    pthread_rwlock_destroy(&disk->lock);
+    g_free(disk->name);
+    g_free(disk->data);
+    g_free(disk);
+  }
+  g_clear_pointer(&disks, g_hash_table_destroy);
+}
+
+typedef struct MemOptions {
+  char *disk;
+  uint64_t tag;
+} MemOptions;
+
+static const BgOption mem_options[] = {
+    {"disk", BG_OPTION_STRING, offsetof(MemOptions, disk), .required = true, .help = "name of the disk"},
+    {"tag", BG_OPTION_UINT, offsetof(MemOptions, tag), .changeable = true, .help = "a number without meaning"},
+    {NULL}};
+
+typedef struct Mem {
+  BgHost *host;
+  MemDisk *disk;
+  BgMode mode;
+} Mem;
+
+static void *mem_open(BgHost *host, const void *options, const BgMode *mode, GError **error)
+{
+  MemDisk *disk = mem_disk(((const MemOptions *)options)->disk);
+  if (disk->fail_read) {
+    bg_set_error_errno(error, disk->fail_read, "cannot open '%s'", disk->name);
+    return NULL;
+  }
+  Mem *mem = g_new0(Mem, 1);
+  *mem = (Mem){host, disk, *mode};
+  note(host, "open");
+  return mem;
+}
+
+static void mem_close(void *instance)
+{
+  Mem *mem = instance;
+  cr_assert(!mem->mode.writable, "closed while it is writable");
+  note(mem->host, "close");
+  g_free(mem);
+}
+
+static bool mem_can_change(void *instance, const BgMode *mode, GError **error)
+{
+  MemDisk *disk = ((Mem *)instance)->disk;
+  int refused = __atomic_load_n(&disk->refuse_writable, __ATOMIC_SEQ_CST);
+  if (mode->writable && refused)
+    bg_set_error_errno(error, refused, "cannot write '%s'", disk->name);
+  return !mode->writable || !refused;
+}
+
+static bool mem_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error)
+{
+  Mem *mem = instance;
+  (void)options;
+  if (!mem_can_change(instance, mode, error))
+    return false;
+  Pending *made = pending_new(mem->mode.writable, mode);
+  note(mem->host, "open%c", made->direction);
+  *pending = made;
+  return true;
+}
+
+static bool mem_change_settle(void *instance, void *pending, GError **error)
+{
+  Mem *mem = instance;
+  int err = __atomic_load_n(&mem->disk->fail_settle, __ATOMIC_SEQ_CST);
+  note(mem->host, "settle%c", ((Pending *)pending)->direction);
+  if (!err) {
+    __atomic_store_n(&mem->disk->writable, ((Pending *)pending)->mode.writable, __ATOMIC_SEQ_CST);
+    return true;
+  }
+  bg_set_error_errno(error, err, "cannot settle '%s'", mem->disk->name);
+  return false;
+}
+
+static void mem_change_commit(void *instance, void *pending)
+{
+  Mem *mem = instance;
+  note(mem->host, "commit%c", ((Pending *)pending)->direction);
+  mem->mode = ((Pending *)pending)->mode;
+  g_free(pending);
+}
+
+static void mem_change_abort(void *instance, void *pending)
+{
+  Mem *mem = instance;
+  note(mem->host, "abort%c", ((Pending *)pending)->direction);
+  __atomic_store_n(&mem->disk->writable, mem->mode.writable, __ATOMIC_SEQ_CST);
+  g_free(pending);
+}
+
+static const char *mem_filename(void *instance)
+{
+  return ((Mem *)instance)->disk->name;
+}
+
+static void mem_limits(void *instance, BgLimits *limits)
+{
+  MemDisk *disk = ((Mem *)instance)->disk;
+  *limits = (BgLimits){MAX(disk->alignment, 1), 1, disk->grows};
+}
+
+static int64_t mem_size(void *instance)
+{
+  return (int64_t)__atomic_load_n(&((Mem *)instance)->disk->size, __ATOMIC_SEQ_CST);
+}
+
+static int mem_preadv(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  MemDisk *disk = ((Mem *)instance)->disk;
+  uint64_t length = bg_iov_length(iov, iovcnt);
+  if (disk->delay_us)
+    g_usleep(disk->delay_us);
+  if (disk->fail_read)
+    return -disk->fail_read;
+  bg_iov_zero(iov, iovcnt, 0, length);
+  pthread_rwlock_rdlock(&disk->lock);
+  if (offset < disk->size)
+    bg_iov_from_buffer(iov, iovcnt, 0, disk->data + offset, MIN(length, disk->size - offset));
+  pthread_rwlock_unlock(&disk->lock);
+  return 0;
+}
+
+static int mem_pwritev(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  MemDisk *disk = ((Mem *)instance)->disk;
+  uint64_t end = offset + bg_iov_length(iov, iovcnt);
+  if (disk->delay_us)
+    g_usleep(disk->delay_us);
+  if (disk->fail_write)
+    return -disk->fail_write;
+  if (!__atomic_load_n(&disk->writable, __ATOMIC_SEQ_CST))
+    return -EBADF;
+  if (end > disk->capacity)
+    return -ENOSPC;
+  pthread_rwlock_wrlock(&disk->lock);
+  bg_iov_to_buffer(iov, iovcnt, 0, disk->data + offset, end - offset);
+  if (end > disk->size)
+    __atomic_store_n(&disk->size, end, __ATOMIC_SEQ_CST);
+  pthread_rwlock_unlock(&disk->lock);
+  return 0;
+}
+
+static int mem_flush(void *instance)
+{
+  MemDisk *disk = ((Mem *)instance)->disk;
+  int err = __atomic_load_n(&disk->fail_flush, __ATOMIC_SEQ_CST);
+  if (err)
+    return -err;
+  __atomic_fetch_add(&disk->flushes, 1, __ATOMIC_SEQ_CST);
+  return 0;
+}
+
+static int mem_resize(void *instance, uint64_t size)
+{
+  MemDisk *disk = ((Mem *)instance)->disk;
+  if (size > disk->capacity)
+    return -ENOSPC;
+  pthread_rwlock_wrlock(&disk->lock);
+  if (size < disk->size)
+    memset(disk->data + size, 0, disk->size - size);
+  __atomic_store_n(&disk->size, size, __ATOMIC_SEQ_CST);
+  pthread_rwlock_unlock(&disk->lock);
+  return 0;
+}
+
+static void mem_info(void *instance, BgInfo *info)
+{
+  info->add(info, "capacity", g_variant_new_uint64(((Mem *)instance)->disk->capacity));
+}
+
+const BgDriver bg_driver_mem = {
+    .name = "mem",
+    .summary = "memory, for tests",
+    .kind = BG_KIND_PROTOCOL,
+    .options = mem_options,
+    .options_size = sizeof(MemOptions),
+    .open = mem_open,
+    .close = mem_close,
+    .change_open = mem_change_open,
+    .change_settle = mem_change_settle,
+    .change_commit = mem_change_commit,
+    .change_abort = mem_change_abort,
+    .can_change = mem_can_change,
+    .info = mem_info,
+    .filename = mem_filename,
+    .limits = mem_limits,
+    .size = mem_size,
+    .preadv = mem_preadv,
+    .pwritev = mem_pwritev,
+    .flush = mem_flush,
+    .resize = mem_resize,
+};
+
+/* ── cow ── */
+
+static char *settle_to_fail;
+
+void cow_fail_settle(const char *node)
+{
+  g_free(settle_to_fail);
+  settle_to_fail = g_strdup(node);
+}
+
+static const BgChildSpec cow_children[] = {
+    {"file", "the storage", true}, {"backing", "what it stands on", false}, {NULL}};
+
+typedef struct Cow {
+  BgHost *host;
+  BgChild *file;
+  BgMode mode;
+  pthread_mutex_t lock;
+  GHashTable *clusters; /* numbers + 1 of those allocated */
+} Cow;
+
+static void *cow_open(BgHost *host, const void *options, const BgMode *mode, GError **error)
+{
+  (void)options;
+  BgChild *file, *backing;
+  if (!host->need_child(host, "file", BG_ROLE_PRIMARY | BG_ROLE_DATA | BG_ROLE_METADATA, NULL, NULL, &file, error) ||
+      !host->need_child(host, "backing", BG_ROLE_COW, NULL, NULL, &backing, error))
+    return NULL;
+  Cow *cow = g_new0(Cow, 1);
+  cow->host = host;
+  cow->file = file;
+  cow->mode = *mode;
+  cow->clusters = g_hash_table_new(NULL, NULL);
+  pthread_mutex_init(&cow->lock, NULL);
+  note(host, "open");
+  return cow;
+}
+
+static void cow_close(void *instance)
+{
+  Cow *cow = instance;
+  cr_assert(!cow->mode.writable, "closed while it is writable");
+  note(cow->host, "close");
+  g_hash_table_unref(cow->clusters);
+  pthread_mutex_destroy(&cow->lock);
+  g_free(cow);
+}
+
+static bool cow_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error)
+{
+  Cow *cow = instance;
+  (void)options, (void)error;
+  Pending *made = pending_new(cow->mode.writable, mode);
+  note(cow->host, "open%c", made->direction);
+  *pending = made;
+  return true;
+}
+
+/* Like a format with a dirty bit: what settles must reach the file. */
+static bool cow_change_settle(void *instance, void *pending, GError **error)
+{
+  Cow *cow = instance;
+  char direction = ((Pending *)pending)->direction;
+  char mark;
+  note(cow->host, "settle%c", direction);
+  if (g_strcmp0(settle_to_fail, cow->host->node_name) == 0) {
+    bg_set_error(error, EIO, "cannot settle");
+    return false;
+  }
+  if (direction == '=')
+    return true;
+  int result = bg_child_pread(cow->file, &mark, 1, 0);
+  result = result ? result : bg_child_pwrite(cow->file, &mark, 1, 0);
+  if (result)
+    bg_set_error_errno(error, -result, "cannot mark the image");
+  return result == 0;
+}
+
+static void cow_change_commit(void *instance, void *pending)
+{
+  Cow *cow = instance;
+  note(cow->host, "commit%c", ((Pending *)pending)->direction);
+  cow->mode = ((Pending *)pending)->mode;
+  g_free(pending);
+}
+
+static void cow_change_abort(void *instance, void *pending)
+{
+  note(((Cow *)instance)->host, "abort%c", ((Pending *)pending)->direction);
+  g_free(pending);
+}
+
+static void cow_limits(void *instance, BgLimits *limits)
+{
+  (void)instance;
+  *limits = (BgLimits){1, COW_CLUSTER, false};
+}
+
+static bool has_cluster(Cow *cow, uint64_t offset)
+{
+  pthread_mutex_lock(&cow->lock);
+  bool has = g_hash_table_contains(cow->clusters, GSIZE_TO_POINTER(offset / COW_CLUSTER + 1));
+  pthread_mutex_unlock(&cow->lock);
+  return has;
+}
+
+static int cow_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent)
+{
+  Cow *cow = instance;
+  uint64_t here = MIN(length, COW_CLUSTER - offset % COW_CLUSTER);
+  if (has_cluster(cow, offset))
+    *extent = (BgExtent){BG_EXTENT_DATA, BG_EXTENT_IN_PLACE, here, cow->file, offset};
+  else
+    *extent = (BgExtent){.kind = BG_EXTENT_BACKING, .length = here};
+  return 0;
+}
+
+static int cow_reserve(void *instance, uint64_t offset, uint64_t length, BgReservation *reservation)
+{
+  (void)length;
+  uint64_t start = offset - offset % COW_CLUSTER;
+  *reservation = (BgReservation){start, COW_CLUSTER, ((Cow *)instance)->file, start, false, {0}};
+  return 0;
+}
+
+static int cow_commit(void *instance, const BgReservation *reservation)
+{
+  Cow *cow = instance;
+  pthread_mutex_lock(&cow->lock);
+  g_hash_table_add(cow->clusters, GSIZE_TO_POINTER(reservation->offset / COW_CLUSTER + 1));
+  pthread_mutex_unlock(&cow->lock);
+  return 0;
+}
+
+static void cow_abort(void *instance, const BgReservation *reservation)
+{
+  (void)instance, (void)reservation;
+}
+
+const BgDriver bg_driver_cow = {
+    .name = "cow",
+    .summary = "copy on write, for tests",
+    .kind = BG_KIND_FORMAT,
+    .children = cow_children,
+    .open = cow_open,
+    .close = cow_close,
+    .change_open = cow_change_open,
+    .change_settle = cow_change_settle,
+    .change_commit = cow_change_commit,
+    .change_abort = cow_change_abort,
+    .limits = cow_limits,
+    .map = cow_map,
+    .reserve = cow_reserve,
+    .commit = cow_commit,
+    .abort = cow_abort,
+};
+
+/* ── pass ── */
+
+static const BgChildSpec pass_children[] = {{"file", "what is shown", true}, {NULL}};
+
+static void *pass_open(BgHost *host, const void *options, const BgMode *mode, GError **error)
+{
+  (void)options, (void)mode;
+  BgChild *file;
+  if (!host->need_child(host, "file", BG_ROLE_FILTERED | BG_ROLE_PRIMARY, NULL, NULL, &file, error))
+    return NULL;
+  note(host, "open");
+  return host;
+}
+
+static void pass_close(void *instance)
+{
+  note(instance, "close");
+}
+
+const BgDriver bg_driver_pass = {
+    .name = "pass",
+    .summary = "a filter that changes nothing, for tests",
+    .kind = BG_KIND_FILTER,
+    .children = pass_children,
+    .open = pass_open,
+    .close = pass_close,
+};
+
+/* ── building graphs ── */
+
+BgNode *add_node(BgGraph *graph, const char *options)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BgDict) dict = bg_blockdev_parse(options, &error);
+  cr_assert_not_null(dict, "%s: %s", options, error ? error->message : "");
+  BgNode *node = bg_graph_add(graph, dict, &error);
+  cr_assert_not_null(node, "%s: %s", options, error ? error->message : "");
+  return node;
+}
+
+GError *add_fails(BgGraph *graph, const char *options)
+{
+  GError *error = NULL;
+  g_autoptr(BgDict) dict = bg_blockdev_parse(options, &error);
+  cr_assert_not_null(dict);
+  cr_assert_null(bg_graph_add(graph, dict, &error), "%s", options);
+  cr_assert_not_null(error);
+  return error;
+}

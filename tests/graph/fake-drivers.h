@@ -1,0 +1,51 @@
+/* Drivers for tests of the graph, beside those that were built in (registry.c):
+ *
+ *   mem   a protocol whose storage is a MemDisk, which a test looks at and breaks
+ *   cow   a format over `file` with clusters of 4 KiB and an optional `backing`; what it has allocated lies in memory
+ *   pass  a filter over `file`
+ *
+ * Each notes in one journal what is done to it. */
+#ifndef BG_TEST_FAKE_DRIVERS_H
+#define BG_TEST_FAKE_DRIVERS_H
+
+#include "graph/graph.h"
+
+#define COW_CLUSTER 4096u
+
+typedef struct MemDisk {
+  char *name;
+  pthread_rwlock_t lock;
+  uint8_t *data;
+  uint64_t size, capacity;
+  bool grows;
+  uint32_t alignment; /* of requests; 0: 1 */
+  /* What goes wrong. Set before use, or between requests. */
+  int refuse_writable; /* errno of change_open and can_change to writable */
+  int fail_settle;     /* errno of change_settle, in either direction */
+  int fail_flush, fail_read, fail_write;
+  unsigned delay_us; /* of each read and write */
+  /* What happened. */
+  unsigned flushes; /* atomic */
+  bool writable;
+} MemDisk;
+
+/* The disk of that name; made, zeroed and of 1 MiB, the first time. */
+MemDisk *mem_disk(const char *name);
+/* Forgets all disks and the journal. */
+void fake_drivers_reset(void);
+
+/* What happened since the last call, as "NODE:what NODE:what": open, close, and of each change open+ (to read-write), open- (to
+ * read-only), open= (neither), settle and commit or abort likewise. */
+char *journal_take(void);
+
+/* Makes the next change_settle of a cow node of that name fail; NULL: of none. */
+void cow_fail_settle(const char *node);
+
+extern const BgDriver bg_driver_mem, bg_driver_cow, bg_driver_pass;
+
+/* Adds the nodes of "key=value,…"; fails the test otherwise. */
+BgNode *add_node(BgGraph *graph, const char *options);
+/* The error of bg_graph_add() with these options; fails the test if there is none. */
+GError *add_fails(BgGraph *graph, const char *options);
+
+#endif
