@@ -80,9 +80,11 @@ void bg_io_wrote(BgNode *node)
   atomic_fetch_add(&node->written, 1);
   if (!atomic_load_explicit(&node->watched, memory_order_relaxed))
     return;
+  /* copied rather than referenced: ThreadSanitizer cannot see into GLib's reference counts */
   pthread_mutex_lock(&node->state_lock);
-  g_autoptr(GPtrArray) watchers = g_ptr_array_ref(node->watchers);
+  guint count = node->watchers->len;
+  g_autofree gpointer *watchers = g_memdup2(node->watchers->pdata, count * sizeof(gpointer));
   pthread_mutex_unlock(&node->state_lock);
-  for (guint i = 0; i < watchers->len; i++)
-    bg_events_content(watchers->pdata[i]);
+  for (guint i = 0; i < count; i++)
+    bg_events_content(watchers[i]);
 }
