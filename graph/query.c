@@ -1,7 +1,7 @@
 #include "graph/query.h"
 
 #include "graph/escape.h"
-#include "graph/look.h"
+#include "graph/inventory.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -57,7 +57,7 @@ static void add_roles(JsonBuilder *builder, unsigned role)
   json_builder_end_array(builder);
 }
 
-static void add_option(JsonBuilder *builder, const BgLookOption *option)
+static void add_option(JsonBuilder *builder, const BgSeenOption *option)
 {
   switch (option->type) {
   case BG_OPTION_BOOL:
@@ -78,7 +78,7 @@ static void add_option(JsonBuilder *builder, const BgLookOption *option)
   }
 }
 
-static void add_options(JsonBuilder *builder, const BgLookNode *node)
+static void add_options(JsonBuilder *builder, const BgSeenNode *node)
 {
   json_builder_set_member_name(builder, "options");
   json_builder_begin_object(builder);
@@ -87,24 +87,24 @@ static void add_options(JsonBuilder *builder, const BgLookNode *node)
   json_builder_end_object(builder);
 }
 
-static void add_facts(JsonBuilder *builder, const BgLookNode *node)
+static void add_facts(JsonBuilder *builder, const BgSeenNode *node)
 {
   json_builder_set_member_name(builder, "info");
   json_builder_begin_object(builder);
   for (guint i = 0; i < node->facts->len; i++) {
-    const BgLookFact *fact = node->facts->pdata[i];
+    const BgSeenFact *fact = node->facts->pdata[i];
     json_builder_set_member_name(builder, fact->name);
     json_builder_add_value(builder, json_gvariant_serialize(fact->value));
   }
   json_builder_end_object(builder);
 }
 
-static void add_children(JsonBuilder *builder, const BgLookNode *node)
+static void add_children(JsonBuilder *builder, const BgSeenNode *node)
 {
   json_builder_set_member_name(builder, "children");
   json_builder_begin_array(builder);
   for (guint i = 0; i < node->edges->len; i++) {
-    const BgLookEdge *edge = node->edges->pdata[i];
+    const BgSeenEdge *edge = node->edges->pdata[i];
     json_builder_begin_object(builder);
     add_text(builder, "name", edge->name);
     add_text(builder, "node-name", edge->child->name);
@@ -116,12 +116,12 @@ static void add_children(JsonBuilder *builder, const BgLookNode *node)
   json_builder_end_array(builder);
 }
 
-static void add_users(JsonBuilder *builder, const BgLookNode *node)
+static void add_users(JsonBuilder *builder, const BgSeenNode *node)
 {
   json_builder_set_member_name(builder, "users");
   json_builder_begin_array(builder);
   for (guint i = 0; i < node->users->len; i++) {
-    const BgLookUser *user = node->users->pdata[i];
+    const BgSeenUser *user = node->users->pdata[i];
     json_builder_begin_object(builder);
     add_text(builder, "what", user->what);
     add_perms(builder, "perm", user->perm);
@@ -131,7 +131,7 @@ static void add_users(JsonBuilder *builder, const BgLookNode *node)
   json_builder_end_array(builder);
 }
 
-static void add_node(JsonBuilder *builder, const BgLookNode *node)
+static void add_node(JsonBuilder *builder, const BgSeenNode *node)
 {
   json_builder_begin_object(builder);
   add_text(builder, "node-name", node->name);
@@ -155,13 +155,13 @@ static void add_node(JsonBuilder *builder, const BgLookNode *node)
 
 char *bg_query_json(BgGraph *graph)
 {
-  g_autoptr(BgLook) look = bg_look_take(graph);
+  g_autoptr(BgInventory) inventory = bg_inventory_take(graph);
   g_autoptr(JsonBuilder) builder = json_builder_new();
   json_builder_begin_object(builder);
   json_builder_set_member_name(builder, "nodes");
   json_builder_begin_array(builder);
-  for (guint i = 0; i < look->nodes->len; i++)
-    add_node(builder, look->nodes->pdata[i]);
+  for (guint i = 0; i < inventory->nodes->len; i++)
+    add_node(builder, inventory->nodes->pdata[i]);
   json_builder_end_array(builder);
   json_builder_end_object(builder);
   g_autoptr(JsonNode) root = json_builder_get_root(builder);
@@ -171,13 +171,13 @@ char *bg_query_json(BgGraph *graph)
 
 /* ── tree ── */
 
-static const char *mode_word(const BgLookNode *node)
+static const char *mode_word(const BgSeenNode *node)
 {
   return node->read_write ? "read-write" : "read-only";
 }
 
 /* A node that several parents share is described below the first of them. */
-static void append_branch(GString *out, GHashTable *shown, const BgLookNode *node, const char *edge, unsigned depth)
+static void append_branch(GString *out, GHashTable *shown, const BgSeenNode *node, const char *edge, unsigned depth)
 {
   g_string_append_printf(out, "%*s", (int)depth * 2, "");
   if (edge)
@@ -190,18 +190,18 @@ static void append_branch(GString *out, GHashTable *shown, const BgLookNode *nod
   g_string_append_printf(out, "%s (%s, open %s, %s: %s)\n", node->name, node->driver->name, mode_word(node),
                          bg_write_state_name(node->state.write_state), reason);
   for (guint i = 0; i < node->edges->len; i++) {
-    const BgLookEdge *below = node->edges->pdata[i];
+    const BgSeenEdge *below = node->edges->pdata[i];
     append_branch(out, shown, below->child, below->name, depth + 1);
   }
 }
 
 char *bg_query_tree(BgGraph *graph)
 {
-  g_autoptr(BgLook) look = bg_look_take(graph);
+  g_autoptr(BgInventory) inventory = bg_inventory_take(graph);
   g_autoptr(GHashTable) shown = g_hash_table_new(NULL, NULL);
   GString *out = g_string_new(NULL);
-  for (guint i = 0; i < look->nodes->len; i++) {
-    const BgLookNode *node = look->nodes->pdata[i];
+  for (guint i = 0; i < inventory->nodes->len; i++) {
+    const BgSeenNode *node = inventory->nodes->pdata[i];
     if (!node->has_parent)
       append_branch(out, shown, node, NULL, 0);
   }
@@ -221,14 +221,14 @@ static void append_quoted(GString *out, const char *text)
   }
 }
 
-static void append_dot_node(GString *out, const BgLookNode *node)
+static void append_dot_node(GString *out, const BgSeenNode *node)
 {
   g_string_append_printf(out, "  \"%s\" [label=\"%s\\n%s\\nopen %s, %s\", tooltip=\"", node->name, node->name,
                          node->driver->name, mode_word(node), bg_write_state_name(node->state.write_state));
   append_quoted(out, node->state.reason);
   g_string_append(out, "\"];\n");
   for (guint i = 0; i < node->edges->len; i++) {
-    const BgLookEdge *edge = node->edges->pdata[i];
+    const BgSeenEdge *edge = node->edges->pdata[i];
     g_string_append_printf(out, "  \"%s\" -> \"%s\" [label=\"", node->name, edge->child->name);
     append_quoted(out, edge->name);
     g_string_append(out, edge->perm & BG_PERM_ANY_WRITE ? "\", style=bold];\n" : "\"];\n");
@@ -236,10 +236,10 @@ static void append_dot_node(GString *out, const BgLookNode *node)
 }
 
 /* Users get identifiers that no node can have: a digit begins them. */
-static void append_dot_users(GString *out, const BgLookNode *node, unsigned *number)
+static void append_dot_users(GString *out, const BgSeenNode *node, unsigned *number)
 {
   for (guint i = 0; i < node->users->len; i++) {
-    const BgLookUser *user = node->users->pdata[i];
+    const BgSeenUser *user = node->users->pdata[i];
     g_string_append_printf(out, "  \"%u\" [shape=ellipse, label=\"", ++*number);
     append_quoted(out, user->what);
     g_string_append_printf(out, "\"];\n  \"%u\" -> \"%s\"%s;\n", *number, node->name,
@@ -249,12 +249,12 @@ static void append_dot_users(GString *out, const BgLookNode *node, unsigned *num
 
 char *bg_query_dot(BgGraph *graph)
 {
-  g_autoptr(BgLook) look = bg_look_take(graph);
+  g_autoptr(BgInventory) inventory = bg_inventory_take(graph);
   GString *out = g_string_new("digraph blockgraph {\n  node [shape=box];\n");
   unsigned users = 0;
-  for (guint i = 0; i < look->nodes->len; i++) {
-    append_dot_node(out, look->nodes->pdata[i]);
-    append_dot_users(out, look->nodes->pdata[i], &users);
+  for (guint i = 0; i < inventory->nodes->len; i++) {
+    append_dot_node(out, inventory->nodes->pdata[i]);
+    append_dot_users(out, inventory->nodes->pdata[i], &users);
   }
   g_string_append(out, "}\n");
   return g_string_free(out, FALSE);

@@ -1,4 +1,4 @@
-#include "graph/look.h"
+#include "graph/inventory.h"
 
 #include "graph/change.h"
 #include "graph/node-options.h"
@@ -8,21 +8,21 @@
 
 static void edge_free(gpointer data)
 {
-  BgLookEdge *edge = data;
+  BgSeenEdge *edge = data;
   g_free(edge->name);
   g_free(edge);
 }
 
 static void user_free(gpointer data)
 {
-  BgLookUser *user = data;
+  BgSeenUser *user = data;
   g_free(user->what);
   g_free(user);
 }
 
 static void option_free(gpointer data)
 {
-  BgLookOption *option = data;
+  BgSeenOption *option = data;
   g_free(option->name);
   g_free(option->value);
   g_free(option);
@@ -30,7 +30,7 @@ static void option_free(gpointer data)
 
 static void fact_free(gpointer data)
 {
-  BgLookFact *fact = data;
+  BgSeenFact *fact = data;
   g_free(fact->name);
   g_variant_unref(fact->value);
   g_free(fact);
@@ -38,7 +38,7 @@ static void fact_free(gpointer data)
 
 static void node_free(gpointer data)
 {
-  BgLookNode *seen = data;
+  BgSeenNode *seen = data;
   g_ptr_array_unref(seen->edges);
   g_ptr_array_unref(seen->users);
   g_ptr_array_unref(seen->options);
@@ -49,24 +49,24 @@ static void node_free(gpointer data)
   g_free(seen);
 }
 
-void bg_look_free(BgLook *look)
+void bg_inventory_free(BgInventory *inventory)
 {
-  if (!look)
+  if (!inventory)
     return;
-  g_ptr_array_unref(look->nodes);
-  g_free(look);
+  g_ptr_array_unref(inventory->nodes);
+  g_free(inventory);
 }
 
 /* ── options ── */
 
-static void add_options(BgLookNode *seen, const BgOption *table, const void *values)
+static void add_options(BgSeenNode *seen, const BgOption *table, const void *values)
 {
   for (; table && values && table->name; table++) {
     char *value = bg_option_format(table, values);
     if (!value)
       continue;
-    BgLookOption *option = g_new(BgLookOption, 1);
-    *option = (BgLookOption){g_strdup(table->name), value, table->type};
+    BgSeenOption *option = g_new(BgSeenOption, 1);
+    *option = (BgSeenOption){g_strdup(table->name), value, table->type};
     g_ptr_array_add(seen->options, option);
   }
 }
@@ -75,38 +75,38 @@ static void add_options(BgLookNode *seen, const BgOption *table, const void *val
 
 typedef struct Looking {
   BgGraph *graph;
-  BgLook *look;
-  GHashTable *seen; /* BgNode * → BgLookNode * */
+  BgInventory *inventory;
+  GHashTable *seen; /* BgNode * → BgSeenNode * */
 } Looking;
 
-static BgLookNode *look_at_node(Looking *looking, BgNode *node);
+static BgSeenNode *look_at_node(Looking *looking, BgNode *node);
 
-static void look_at_edge(Looking *looking, BgLookNode *parent, const BgEdge *edge)
+static void look_at_edge(Looking *looking, BgSeenNode *parent, const BgEdge *edge)
 {
   if (!edge->hold.node)
     return;
-  BgLookEdge *seen = g_new(BgLookEdge, 1);
-  BgLookNode *child = look_at_node(looking, edge->hold.node);
-  *seen = (BgLookEdge){g_strdup(edge->child.name), edge->child.role, edge->hold.perm, edge->hold.shared, child};
+  BgSeenEdge *seen = g_new(BgSeenEdge, 1);
+  BgSeenNode *child = look_at_node(looking, edge->hold.node);
+  *seen = (BgSeenEdge){g_strdup(edge->child.name), edge->child.role, edge->hold.perm, edge->hold.shared, child};
   child->has_parent = true;
   g_ptr_array_insert(parent->edges, 0, seen);
 }
 
-static void look_at_user(BgLookNode *node, const BgHold *hold)
+static void look_at_user(BgSeenNode *node, const BgHold *hold)
 {
-  BgLookUser *seen = g_new(BgLookUser, 1);
-  *seen = (BgLookUser){g_strdup(hold->what), hold->perm, hold->shared};
+  BgSeenUser *seen = g_new(BgSeenUser, 1);
+  *seen = (BgSeenUser){g_strdup(hold->what), hold->perm, hold->shared};
   g_ptr_array_add(node->users, seen);
 }
 
 /* Adds the node after everything below it; the list is turned around in the end. Children are visited last first for the same
  * reason. The core bounds the depth. */
-static BgLookNode *look_at_node(Looking *looking, BgNode *node)
+static BgSeenNode *look_at_node(Looking *looking, BgNode *node)
 {
-  BgLookNode *seen = g_hash_table_lookup(looking->seen, node);
+  BgSeenNode *seen = g_hash_table_lookup(looking->seen, node);
   if (seen)
     return seen;
-  seen = g_new0(BgLookNode, 1);
+  seen = g_new0(BgSeenNode, 1);
   seen->node = node;
   seen->name = g_strdup(node->name);
   seen->driver = node->driver;
@@ -123,7 +123,7 @@ static BgLookNode *look_at_node(Looking *looking, BgNode *node)
   for (guint i = 0; i < node->holders->len; i++)
     if (!bg_hold_edge(node->holders->pdata[i]))
       look_at_user(seen, node->holders->pdata[i]);
-  g_ptr_array_add(looking->look->nodes, seen);
+  g_ptr_array_add(looking->inventory->nodes, seen);
   return seen;
 }
 
@@ -136,10 +136,10 @@ static void turn_around(GPtrArray *array)
   }
 }
 
-static void look_at_pointers(BgGraph *graph, BgLook *look)
+static void look_at_pointers(BgGraph *graph, BgInventory *inventory)
 {
   g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
-  Looking looking = {graph, look, seen};
+  Looking looking = {graph, inventory, seen};
   bg_graph_lock(graph);
   for (guint i = graph->nodes->len; i-- > 0;) {
     BgNode *node = graph->nodes->pdata[i];
@@ -147,7 +147,7 @@ static void look_at_pointers(BgGraph *graph, BgLook *look)
       look_at_node(&looking, node);
   }
   bg_graph_unlock(graph);
-  turn_around(look->nodes);
+  turn_around(inventory->nodes);
 }
 
 /* ── what drivers say ── */
@@ -159,8 +159,8 @@ typedef struct Facts {
 
 static void add_fact(BgInfo *info, const char *name, GVariant *value)
 {
-  BgLookFact *fact = g_new(BgLookFact, 1);
-  *fact = (BgLookFact){g_strdup(name), g_variant_ref_sink(value)};
+  BgSeenFact *fact = g_new(BgSeenFact, 1);
+  *fact = (BgSeenFact){g_strdup(name), g_variant_ref_sink(value)};
   g_ptr_array_add(((Facts *)info)->into, fact);
 }
 
@@ -182,7 +182,7 @@ static void unmark(BgNode *node)
   bg_graph_unlock(node->graph);
 }
 
-static void ask_driver(BgLookNode *seen)
+static void ask_driver(BgSeenNode *seen)
 {
   BgNode *node = seen->node;
   Facts facts = {{add_fact}, seen->facts};
@@ -209,18 +209,18 @@ static char *copy_filename(BgNode *node)
   return name;
 }
 
-BgLook *bg_look_take(BgGraph *graph)
+BgInventory *bg_inventory_take(BgGraph *graph)
 {
-  BgLook *look = g_new0(BgLook, 1);
-  look->nodes = g_ptr_array_new_with_free_func(node_free);
-  look_at_pointers(graph, look);
-  for (guint i = 0; i < look->nodes->len; i++) {
-    BgLookNode *seen = look->nodes->pdata[i];
+  BgInventory *inventory = g_new0(BgInventory, 1);
+  inventory->nodes = g_ptr_array_new_with_free_func(node_free);
+  look_at_pointers(graph, inventory);
+  for (guint i = 0; i < inventory->nodes->len; i++) {
+    BgSeenNode *seen = inventory->nodes->pdata[i];
     bg_node_state(seen->node, &seen->state);
     seen->filename = copy_filename(seen->node);
     seen->size = bg_node_size(seen->node);
     seen->allocated = bg_node_allocated(seen->node);
     ask_driver(seen);
   }
-  return look;
+  return inventory;
 }
