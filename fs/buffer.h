@@ -1,0 +1,15 @@
+/* A buffer per thread, so that no request allocates. */
+#ifndef BGFS_BUFFER_H
+#define BGFS_BUFFER_H
+
+#include "fs/fs.h"
+
+/* Once per BgfsFs, before any thread asks for its buffer. 0 or -errno. */
+int bgfs_buffers_init(BgfsFs *fs);
+/* All threads but this one have ended. */
+void bgfs_buffers_clear(BgfsFs *fs);
+
+/* The thread's own BGFS_MAX_REQUEST bytes, aligned to a page, kept until the thread ends; NULL without memory. */
+void *bgfs_buffer(BgfsFs *fs);
+
+#endif

@@ -1,0 +1,8 @@
+/* `blockgraphfs create`. */
+#ifndef BGFS_CREATE_H
+#define BGFS_CREATE_H
+
+/* argv[0] is "create". The exit status. */
+int bgfs_create(int argc, char **argv);
+
+#endif

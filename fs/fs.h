@@ -1,0 +1,39 @@
+/* What the operations of one mount share. */
+#ifndef BGFS_FS_H
+#define BGFS_FS_H
+
+#define FUSE_USE_VERSION 314
+
+#include "fs/changes.h"
+#include "fs/closing.h"
+#include "fs/inode.h"
+#include "fs/notify.h"
+
+#include <fuse3/fuse_lowlevel.h>
+#include <time.h>
+
+/* Requests, and the buffers they use, are at most this long. */
+#define BGFS_MAX_REQUEST (1024 * 1024)
+
+#define BGFS_ATTR_TIMEOUT 1.0 /* seconds; changes are told to the kernel at once besides */
+
+typedef struct BgfsFs {
+  BgGraph *graph;
+  BgfsInodes *inodes;
+  BgfsNotify *notify;
+  BgfsChanges *changes;
+  BgfsClosing *closing;
+  bool read_only;            /* the whole mount: no file shows `w` */
+  bool writeback;            /* the kernel may cache writes */
+  struct timespec started;   /* the times of what has none of its own */
+  pthread_key_t buffers;     /* see buffer.h */
+  void (*ready)(void *data); /* the kernel has accepted the mount; called once */
+  void *ready_data;
+} BgfsFs;
+
+static inline BgfsFs *bgfs_fs(fuse_req_t req)
+{
+  return fuse_req_userdata(req);
+}
+
+#endif

@@ -1,0 +1,38 @@
+#include "fs/handle.h"
+
+#include "drivers/error.h"
+
+#include <linux/fuse.h>
+
+bool bgfs_acquire(BgfsFs *fs, BgfsInode *inode, BgfsAccess access, GError **error)
+{
+  int64_t deadline = g_get_monotonic_time() + BGFS_CLOSING_WAIT;
+  for (;;) {
+    uint64_t gone = bgfs_closing_count(fs->closing);
+    g_autoptr(GError) refusal = NULL;
+    if (bgfs_file_acquire(&inode->file, access, &refusal))
+      return true;
+    if (bg_error_errno(refusal) != EBUSY || !bgfs_closing_wait(fs->closing, gone, deadline)) {
+      g_propagate_error(error, g_steal_pointer(&refusal));
+      return false;
+    }
+  }
+}
+
+void bgfs_release(BgfsInode *inode, BgfsAccess access)
+{
+  g_autoptr(GError) error = NULL;
+  if (!bgfs_file_release(&inode->file, access, &error))
+    g_warning("%s", error->message);
+}
+
+/* Not fuse_reply_open(): older libfuse cannot say FOPEN_PARALLEL_DIRECT_WRITES. */
+int bgfs_reply_open(fuse_req_t req, const BgfsHandle *handle, bool direct_io, bool keep_cache)
+{
+  struct fuse_open_out out = {.fh = (uintptr_t)handle};
+  if (direct_io)
+    out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+  else if (keep_cache)
+    out.open_flags = FOPEN_KEEP_CACHE;
+  return fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}

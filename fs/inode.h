@@ -1,0 +1,41 @@
+/* The inodes of a mount: one for each node that was ever looked up, and the fixed ones of the directories and of .graph/. */
+#ifndef BGFS_INODE_H
+#define BGFS_INODE_H
+
+#include "fs/changes.h"
+#include "fs/file.h"
+
+#include <stdatomic.h>
+
+#define BGFS_INO_ROOT    1
+#define BGFS_INO_GRAPH   2  /* .graph */
+#define BGFS_INO_VIRTUAL 3  /* first of the files in .graph: see virtual.h */
+#define BGFS_INO_NODE    16 /* first of the nodes */
+
+#define BGFS_GRAPH_NAME ".graph"
+
+/* The file of one node. Lives as long as the table. */
+typedef struct BgfsInode {
+  uint64_t ino;
+  BgNode *node;
+  BgfsFile file;     /* touched only by the tasks of `serial` */
+  BgfsSerial serial; /* opens, releases and attribute changes, one after the other */
+  /* The generation whose bytes the kernel's cached pages of this file show; UINT64_MAX: none is known. */
+  atomic_uint_fast64_t cached_generation;
+} BgfsInode;
+
+/* Any thread. */
+typedef struct BgfsInodes BgfsInodes;
+
+BgfsInodes *bgfs_inodes_new(void);
+/* No task of an inode may be left. Frees users that handles still held (an unmount does not wait for them). NULL is fine. */
+void bgfs_inodes_free(BgfsInodes *inodes);
+
+/* The node's inode, made at the first call. */
+BgfsInode *bgfs_inodes_of_node(BgfsInodes *inodes, BgNode *node);
+/* The node's inode; NULL where nobody asked for it yet. */
+BgfsInode *bgfs_inodes_find(BgfsInodes *inodes, BgNode *node);
+/* The node's inode of that number; NULL if there is none. */
+BgfsInode *bgfs_inodes_get(BgfsInodes *inodes, uint64_t ino);
+
+#endif

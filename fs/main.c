@@ -1,0 +1,50 @@
+#include "config.h"
+
+#include "fs/cli.h"
+#include "fs/create.h"
+#include "fs/list.h"
+#include "fs/mount.h"
+#include "fs/unmount.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2 };
+
+static int run(const BgfsOptions *options)
+{
+  switch (options->command) {
+  case BGFS_COMMAND_HELP: {
+    g_autofree char *text = bgfs_options_help();
+    fputs(text, stdout);
+    return EXIT_SUCCESS;
+  }
+  case BGFS_COMMAND_VERSION:
+    printf("blockgraphfs %s\n", PACKAGE_VERSION);
+    return EXIT_SUCCESS;
+  case BGFS_COMMAND_LIST_DRIVERS:
+    bgfs_list_drivers();
+    return EXIT_SUCCESS;
+  case BGFS_COMMAND_DRIVER_HELP:
+    return bgfs_driver_help(options->driver);
+  default:
+    return bgfs_mount(options);
+  }
+}
+
+int main(int argc, char **argv)
+{
+  g_set_prgname("blockgraphfs");
+  if (argc > 1 && strcmp(argv[1], "unmount") == 0)
+    return bgfs_unmount(argc - 1, argv + 1);
+  if (argc > 1 && strcmp(argv[1], "create") == 0)
+    return bgfs_create(argc - 1, argv + 1);
+
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BgfsOptions) options = bgfs_options_parse(argc, argv, &error);
+  if (options)
+    return run(options);
+  fprintf(stderr, "blockgraphfs: %s\n", error->message);
+  return EXIT_USAGE;
+}

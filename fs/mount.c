@@ -1,0 +1,185 @@
+#include "fs/mount.h"
+
+#include "fs/buffer.h"
+#include "fs/build.h"
+#include "fs/daemon.h"
+#include "fs/log.h"
+#include "fs/mountpoint.h"
+#include "fs/session.h"
+#include "fs/signals.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* One mount, from its options to its end. */
+typedef struct Mount {
+  const BgfsOptions *options;
+  const char *mountpoint;
+  int parent; /* who waits: for bgfs_daemon_ready(); -1 in front */
+  BgfsFs fs;
+  BgfsSignals *signals;
+  pthread_mutex_t lock; /* guards `session` against the signal thread */
+  BgfsSession *session; /* NULL until it is mounted, and again when its end begins */
+  unsigned signals_seen;
+} Mount;
+
+static void print_error(const GError *error)
+{
+  g_critical("%s", error->message);
+}
+
+static void on_ready(void *data)
+{
+  Mount *mount = data;
+  if (mount->parent < 0)
+    return;
+  bgfs_log_to_syslog();
+  bgfs_daemon_ready(mount->parent);
+  mount->parent = -1;
+}
+
+/* Before the mount stands there is nothing to clean up: nothing was written. The first signal then takes the mount away and lets open
+ * files finish, the second one does not wait for them. */
+static void on_signal(void *data, int signal)
+{
+  Mount *mount = data;
+  pthread_mutex_lock(&mount->lock);
+  if (!mount->session && mount->signals_seen == 0) {
+    g_critical("interrupted: %s", strsignal(signal));
+    _exit(EXIT_FAILURE);
+  }
+  if (mount->session && mount->signals_seen++ == 0) {
+    bgfs_session_detach(mount->session);
+  } else if (mount->session) {
+    bgfs_notify_stop(mount->fs.notify); /* while requests are still answered: see notify.h */
+    bgfs_session_stop(mount->session);
+  }
+  pthread_mutex_unlock(&mount->lock);
+}
+
+static void fs_init(Mount *mount)
+{
+  BgfsFs *fs = &mount->fs;
+  fs->inodes = bgfs_inodes_new();
+  fs->notify = bgfs_notify_new();
+  fs->changes = bgfs_changes_new();
+  fs->closing = bgfs_closing_new();
+  fs->read_only = mount->options->read_only;
+  fs->writeback = mount->options->writeback;
+  fs->ready = on_ready;
+  fs->ready_data = mount;
+  clock_gettime(CLOCK_REALTIME, &fs->started);
+}
+
+static bool check_images(const Mount *mount, GError **error)
+{
+  g_autoptr(GPtrArray) nodes = bg_graph_nodes(mount->fs.graph);
+  for (guint i = 0; i < nodes->len; i++) {
+    BgNode *node = g_ptr_array_index(nodes, i);
+    const char *filename = bg_node_filename(node);
+    if (filename && bg_node_driver(node)->kind == BG_KIND_PROTOCOL &&
+        !bgfs_mountpoint_check_file(mount->mountpoint, filename, error))
+      return false;
+  }
+  return true;
+}
+
+/* What `mount` and `df` show. */
+static char *source_name(const BgfsOptions *options)
+{
+  return options->image ? bgfs_absolute_path(options->image) : g_strdup("blockgraphfs");
+}
+
+static bool start(Mount *mount, GError **error)
+{
+  BgfsFs *fs = &mount->fs;
+  if (!bgfs_build(fs->graph, mount->options, error) || !check_images(mount, error))
+    return false;
+  g_autofree char *source = source_name(mount->options);
+  BgfsSession *session = bgfs_session_mount(fs, mount->options, source, mount->mountpoint, error);
+  if (!session)
+    return false;
+  pthread_mutex_lock(&mount->lock);
+  mount->session = session;
+  pthread_mutex_unlock(&mount->lock);
+  if (bgfs_notify_start(fs->notify, bgfs_session_fuse(session), fs->inodes))
+    return true;
+  bg_set_error_errno(error, errno, "cannot start a thread");
+  return false;
+}
+
+static bool serve(Mount *mount)
+{
+  int result = bgfs_session_loop(mount->session);
+  if (result < 0)
+    g_critical("the connection to the kernel failed: %s", g_strerror(-result));
+  return result == 0;
+}
+
+/* From the kernel down to the images. */
+static bool stop(Mount *mount)
+{
+  BgfsFs *fs = &mount->fs;
+  pthread_mutex_lock(&mount->lock);
+  BgfsSession *session = g_steal_pointer(&mount->session);
+  mount->signals_seen++;
+  pthread_mutex_unlock(&mount->lock);
+
+  bgfs_notify_stop(fs->notify);
+  bgfs_changes_free(fs->changes);
+  bgfs_session_free(session);
+  bgfs_inodes_free(fs->inodes);
+  g_autoptr(GError) error = NULL;
+  bool ok = bg_graph_close(fs->graph, &error);
+  if (!ok)
+    g_critical("data may be lost: %s", error->message);
+  bgfs_closing_free(fs->closing);
+  bgfs_notify_free(fs->notify);
+  return ok;
+}
+
+static int run(Mount *mount)
+{
+  pthread_mutex_init(&mount->lock, NULL);
+  mount->signals = bgfs_signals_new(on_signal, mount);
+  if (!mount->signals || bgfs_buffers_init(&mount->fs) < 0) {
+    g_critical("cannot start: %s", g_strerror(errno));
+    return EXIT_FAILURE;
+  }
+  fs_init(mount);
+  mount->fs.graph = bgfs_graph_new(mount->options, &bgfs_notify_listener, mount->fs.notify);
+
+  g_autoptr(GError) error = NULL;
+  bool ok = start(mount, &error);
+  if (ok)
+    ok = serve(mount);
+  else
+    print_error(error);
+  ok = stop(mount) && ok;
+  bgfs_signals_free(mount->signals);
+  bgfs_buffers_clear(&mount->fs);
+  pthread_mutex_destroy(&mount->lock);
+  return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int bgfs_mount(const BgfsOptions *options)
+{
+  bgfs_log_start(options->debug);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *mountpoint = bgfs_mountpoint_check(options->mountpoint, &error);
+  if (!mountpoint) {
+    print_error(error);
+    return EXIT_FAILURE;
+  }
+  int parent = -1;
+  if (!options->foreground) {
+    parent = bgfs_daemon_fork();
+    if (parent < 0) {
+      g_critical("cannot fork: %s", g_strerror(errno));
+      return EXIT_FAILURE;
+    }
+  }
+  Mount mount = {.options = options, .mountpoint = mountpoint, .parent = parent};
+  return run(&mount);
+}

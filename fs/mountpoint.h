@@ -1,0 +1,14 @@
+/* Whether a directory can take the mount. */
+#ifndef BGFS_MOUNTPOINT_H
+#define BGFS_MOUNTPOINT_H
+
+#include "graph/graph.h"
+
+/* The absolute path, links resolved, of an existing, empty directory; else NULL and one line. Caller frees. */
+char *bgfs_mountpoint_check(const char *path, GError **error);
+
+/* False if the file (or the file behind it, where it is a loop device) lies inside the directory: the mount would hide what it
+ * stands on. */
+bool bgfs_mountpoint_check_file(const char *mountpoint, const char *filename, GError **error);
+
+#endif

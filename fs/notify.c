@@ -1,0 +1,212 @@
+#include "fs/fs.h"
+
+/* One kind of message, its queue and its thread. */
+typedef struct Lane {
+  BgfsNotify *notify;
+  void (*send)(BgfsNotify *notify, BgNode *node);
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t changed; /* something was queued or sent, or the lane stops */
+  GHashTable *nodes;      /* the queue, a set of BgNode * */
+  uint64_t queued, sent;  /* all queued before the value `sent` had in `queued` are sent */
+  bool running;
+} Lane;
+
+enum { LANE_ATTRIBUTES, LANE_DATA, LANE_NAMES, LANE_COUNT };
+
+struct BgfsNotify {
+  struct fuse_session *session;
+  BgfsInodes *inodes;
+  Lane lanes[LANE_COUNT];
+};
+
+static void send_attributes(BgfsNotify *notify, BgNode *node)
+{
+  BgfsInode *inode = bgfs_inodes_find(notify->inodes, node);
+  if (inode)
+    fuse_lowlevel_notify_inval_inode(notify->session, inode->ino, -1, 0);
+}
+
+static void send_data(BgfsNotify *notify, BgNode *node)
+{
+  BgfsInode *inode = bgfs_inodes_find(notify->inodes, node);
+  if (!inode)
+    return;
+  inode->cached_generation = UINT64_MAX;
+  fuse_lowlevel_notify_inval_inode(notify->session, inode->ino, 0, 0);
+}
+
+static void send_name(BgfsNotify *notify, BgNode *node)
+{
+  const char *name = bg_node_name(node);
+  fuse_lowlevel_notify_inval_entry(notify->session, BGFS_INO_ROOT, name, strlen(name));
+}
+
+static void lane_init(Lane *lane, BgfsNotify *notify, void (*send)(BgfsNotify *, BgNode *))
+{
+  lane->notify = notify;
+  lane->send = send;
+  lane->nodes = g_hash_table_new(NULL, NULL);
+  pthread_mutex_init(&lane->lock, NULL);
+  pthread_condattr_t attr;
+  pthread_condattr_init(&attr);
+  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  pthread_cond_init(&lane->changed, &attr);
+  pthread_condattr_destroy(&attr);
+}
+
+static void lane_clear(Lane *lane)
+{
+  g_hash_table_unref(lane->nodes);
+  pthread_cond_destroy(&lane->changed);
+  pthread_mutex_destroy(&lane->lock);
+}
+
+/* The number to wait for. 0: dropped. */
+static uint64_t lane_queue(Lane *lane, BgNode *node)
+{
+  pthread_mutex_lock(&lane->lock);
+  uint64_t number = 0;
+  if (lane->running) {
+    number = ++lane->queued;
+    g_hash_table_add(lane->nodes, node);
+    pthread_cond_broadcast(&lane->changed);
+  }
+  pthread_mutex_unlock(&lane->lock);
+  return number;
+}
+
+static void lane_send_all(Lane *lane, GHashTable *nodes)
+{
+  GHashTableIter iter;
+  gpointer node;
+  g_hash_table_iter_init(&iter, nodes);
+  while (g_hash_table_iter_next(&iter, &node, NULL))
+    lane->send(lane->notify, node);
+}
+
+static void *lane_run(void *data)
+{
+  Lane *lane = data;
+  pthread_mutex_lock(&lane->lock);
+  while (lane->running) {
+    if (g_hash_table_size(lane->nodes) == 0) {
+      pthread_cond_wait(&lane->changed, &lane->lock);
+      continue;
+    }
+    GHashTable *nodes = lane->nodes;
+    uint64_t number = lane->queued;
+    lane->nodes = g_hash_table_new(NULL, NULL);
+    pthread_mutex_unlock(&lane->lock);
+
+    lane_send_all(lane, nodes);
+    g_hash_table_unref(nodes);
+
+    pthread_mutex_lock(&lane->lock);
+    lane->sent = number;
+    pthread_cond_broadcast(&lane->changed);
+  }
+  pthread_mutex_unlock(&lane->lock);
+  return NULL;
+}
+
+static bool lane_start(Lane *lane)
+{
+  pthread_mutex_lock(&lane->lock);
+  lane->running = true;
+  int result = pthread_create(&lane->thread, NULL, lane_run, lane);
+  if (result != 0)
+    lane->running = false;
+  pthread_mutex_unlock(&lane->lock);
+  errno = result;
+  return result == 0;
+}
+
+static void lane_stop(Lane *lane)
+{
+  pthread_mutex_lock(&lane->lock);
+  bool running = lane->running;
+  lane->running = false;
+  pthread_cond_broadcast(&lane->changed);
+  pthread_mutex_unlock(&lane->lock);
+  if (running)
+    pthread_join(lane->thread, NULL);
+}
+
+BgfsNotify *bgfs_notify_new(void)
+{
+  BgfsNotify *notify = g_new0(BgfsNotify, 1);
+  lane_init(&notify->lanes[LANE_ATTRIBUTES], notify, send_attributes);
+  lane_init(&notify->lanes[LANE_DATA], notify, send_data);
+  lane_init(&notify->lanes[LANE_NAMES], notify, send_name);
+  return notify;
+}
+
+void bgfs_notify_free(BgfsNotify *notify)
+{
+  if (!notify)
+    return;
+  for (int i = 0; i < LANE_COUNT; i++)
+    lane_clear(&notify->lanes[i]);
+  g_free(notify);
+}
+
+bool bgfs_notify_start(BgfsNotify *notify, struct fuse_session *session, BgfsInodes *inodes)
+{
+  notify->session = session;
+  notify->inodes = inodes;
+  for (int i = 0; i < LANE_COUNT; i++) {
+    if (!lane_start(&notify->lanes[i])) {
+      int saved = errno;
+      bgfs_notify_stop(notify);
+      errno = saved;
+      return false;
+    }
+  }
+  return true;
+}
+
+void bgfs_notify_stop(BgfsNotify *notify)
+{
+  for (int i = 0; i < LANE_COUNT; i++)
+    lane_stop(&notify->lanes[i]);
+}
+
+void bgfs_notify_drop_data(BgfsNotify *notify, BgfsInode *inode, unsigned milliseconds)
+{
+  Lane *lane = &notify->lanes[LANE_DATA];
+  uint64_t number = lane_queue(lane, inode->node);
+  int64_t until = g_get_monotonic_time() + milliseconds * 1000;
+  struct timespec at = {until / G_USEC_PER_SEC, until % G_USEC_PER_SEC * 1000};
+
+  pthread_mutex_lock(&lane->lock);
+  int result = 0;
+  while (lane->running && lane->sent < number && result == 0)
+    result = pthread_cond_timedwait(&lane->changed, &lane->lock, &at);
+  pthread_mutex_unlock(&lane->lock);
+}
+
+static void on_state(void *data, BgNode *node)
+{
+  BgfsNotify *notify = data;
+  lane_queue(&notify->lanes[LANE_ATTRIBUTES], node);
+}
+
+static void on_content(void *data, BgNode *node)
+{
+  BgfsNotify *notify = data;
+  lane_queue(&notify->lanes[LANE_DATA], node);
+}
+
+static void on_name(void *data, BgNode *node)
+{
+  BgfsNotify *notify = data;
+  lane_queue(&notify->lanes[LANE_NAMES], node);
+}
+
+const BgListener bgfs_notify_listener = {
+    .state_changed = on_state,
+    .content_changed = on_content,
+    .node_added = on_name,
+    .node_removed = on_name,
+};

@@ -1,0 +1,128 @@
+#include "drivers/error.h"
+#include "fs/handle.h"
+#include "fs/ops.h"
+#include "fs/virtual.h"
+
+typedef struct OpenTask {
+  BgfsTask task;
+  fuse_req_t req;
+  BgfsFs *fs;
+  BgfsInode *inode;
+  int flags;
+} OpenTask;
+
+typedef struct ReleaseTask {
+  BgfsTask task;
+  fuse_req_t req;
+  BgfsFs *fs;
+  BgfsHandle *handle;
+} ReleaseTask;
+
+static void drop_handle(BgfsFs *fs, BgfsHandle *handle)
+{
+  bgfs_release(handle->inode, handle->access);
+  bgfs_closing_end(fs->closing, handle);
+  g_free(handle);
+}
+
+/* The kernel keeps what it has cached of the file only while that is what the file holds. */
+static void answer_open(OpenTask *open, BgfsHandle *handle)
+{
+  BgNode *node = open->inode->node;
+  bool direct_io = bg_node_has_foreign_writer(node);
+  uint64_t generation = bg_node_generation(node);
+  bool keep_cache = !direct_io && open->inode->cached_generation == generation;
+  handle->generation = direct_io || keep_cache ? UINT64_MAX : generation;
+  if (bgfs_reply_open(open->req, handle, direct_io, keep_cache) == -ENOENT)
+    drop_handle(open->fs, handle);
+}
+
+static void run_open(BgfsTask *task)
+{
+  OpenTask *open = (OpenTask *)task;
+  BgfsAccess access = bgfs_access(open->flags, open->fs->writeback);
+  g_autoptr(GError) error = NULL;
+  if (bgfs_acquire(open->fs, open->inode, access, &error)) {
+    BgfsHandle *handle = g_new0(BgfsHandle, 1);
+    handle->inode = open->inode;
+    handle->user = open->inode->file.user;
+    handle->access = access;
+    answer_open(open, handle);
+  } else {
+    g_message("file '%s': open for %s refused: %s", bg_node_name(open->inode->node),
+              access & BGFS_WRITE ? "writing" : "reading", error->message);
+    fuse_reply_err(open->req, bg_error_errno(error));
+  }
+  g_free(open);
+}
+
+static void open_virtual(fuse_req_t req, fuse_ino_t ino, int flags)
+{
+  if (bgfs_access(flags, false) & BGFS_WRITE) {
+    fuse_reply_err(req, EROFS);
+    return;
+  }
+  BgfsHandle *handle = g_new0(BgfsHandle, 1);
+  handle->text = bgfs_virtual_text(bgfs_fs(req), ino);
+  handle->generation = UINT64_MAX;
+  if (bgfs_reply_open(req, handle, true, false) == -ENOENT) {
+    g_free(handle->text);
+    g_free(handle);
+  }
+}
+
+void bgfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  BgfsFs *fs = bgfs_fs(req);
+  if (bgfs_virtual_name(ino)) {
+    open_virtual(req, ino, fi->flags);
+    return;
+  }
+  BgfsInode *inode = bgfs_inodes_get(fs->inodes, ino);
+  if (!inode) {
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  OpenTask *open = g_new0(OpenTask, 1);
+  *open = (OpenTask){{run_open}, req, fs, inode, fi->flags};
+  bgfs_changes_submit(fs->changes, &inode->serial, &open->task);
+}
+
+/* Comes at every close of every copy of the descriptor; RELEASE follows the last one, some time later. */
+void bgfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  (void)ino;
+  BgfsHandle *handle = bgfs_handle(fi);
+  int result = 0;
+  if (handle->inode) {
+    bgfs_handle_in_use(handle);
+    if (handle->access & BGFS_WRITE)
+      result = bg_user_write_back(handle->user);
+    bgfs_closing_begin(bgfs_fs(req)->closing, handle);
+  }
+  fuse_reply_err(req, -result);
+}
+
+static void run_release(BgfsTask *task)
+{
+  ReleaseTask *release = (ReleaseTask *)task;
+  drop_handle(release->fs, release->handle);
+  fuse_reply_err(release->req, 0);
+  g_free(release);
+}
+
+void bgfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  (void)ino;
+  BgfsHandle *handle = bgfs_handle(fi);
+  if (!handle->inode) {
+    g_free(handle->text);
+    g_free(handle);
+    fuse_reply_err(req, 0);
+    return;
+  }
+  bgfs_handle_in_use(handle);
+  ReleaseTask *release = g_new0(ReleaseTask, 1);
+  *release = (ReleaseTask){{run_release}, req, bgfs_fs(req), handle};
+  bgfs_changes_submit(release->fs->changes, &handle->inode->serial, &release->task);
+}

@@ -1,0 +1,46 @@
+#include "fs/virtual.h"
+
+#include "graph/query.h"
+
+#include <string.h>
+
+static const struct {
+  const char *name;
+  char *(*text)(BgGraph *graph);
+} files[] = {
+    {"nodes.json", bg_query_json},
+    {"tree.txt", bg_query_tree},
+    {"graph.dot", bg_query_dot},
+};
+
+const char *bgfs_virtual_name(uint64_t ino)
+{
+  uint64_t index = ino - BGFS_INO_VIRTUAL;
+  return ino >= BGFS_INO_VIRTUAL && index < G_N_ELEMENTS(files) ? files[index].name : NULL;
+}
+
+uint64_t bgfs_virtual_find(const char *name)
+{
+  for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+    if (strcmp(files[i].name, name) == 0)
+      return BGFS_INO_VIRTUAL + i;
+  }
+  return 0;
+}
+
+char *bgfs_virtual_text(BgfsFs *fs, uint64_t ino)
+{
+  return files[ino - BGFS_INO_VIRTUAL].text(fs->graph);
+}
+
+mode_t bgfs_virtual_mode(BgfsFs *fs)
+{
+  mode_t mode = 0444;
+  g_autoptr(GPtrArray) nodes = bg_graph_nodes(fs->graph);
+  for (guint i = 0; i < nodes->len; i++) {
+    struct stat st;
+    if (bg_node_host_stat(g_ptr_array_index(nodes, i), &st) == 0 && !(st.st_mode & S_IROTH))
+      mode = 0400;
+  }
+  return mode;
+}
