@@ -69,7 +69,7 @@ static GOptionContext *make_context(Parsed *parsed)
       {"allow-reference", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->allowed,
        "Let images refer to what begins with this path or URI (repeatable)", "PATH|URI"},
       {"trust-images", 0, 0, G_OPTION_ARG_NONE, &parsed->trust_images, "Let images refer to anything", NULL},
-      {NULL, 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->mount_options, "Mount options (repeatable; see below)",
+      {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->mount_options, "Mount options (repeatable; see below)",
        "OPT[=VALUE][,…]"},
       {"foreground", 'f', 0, G_OPTION_ARG_NONE, &parsed->foreground, "Stay in the foreground", NULL},
       {"debug", 'd', 0, G_OPTION_ARG_NONE, &parsed->debug, "Stay in the foreground and print every request", NULL},

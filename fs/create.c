@@ -32,7 +32,7 @@ static GOptionContext *make_context(Arguments *arguments)
       {"backing", 'b', 0, G_OPTION_ARG_FILENAME, &arguments->backing,
        "The disk that shows where the new one has nothing of its own", "BASE"},
       {"backing-format", 'F', 0, G_OPTION_ARG_FILENAME, &arguments->backing_format, "BASE's format", "FORMAT"},
-      {NULL, 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->options, "The format's options (see --driver-help)",
+      {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->options, "The format's options (see --driver-help)",
        "OPT=VALUE[,…]"},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "Print this text", NULL},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->rest, NULL, NULL},
