@@ -1,0 +1,206 @@
+/* Read-only to read-write and back, and other cache sizes. */
+#include "drivers/qcow2/qcow2.h"
+
+#include <errno.h>
+
+/* Frees of the last hand-out dirty refcounts again; more rounds than these are never needed. */
+enum { DOWN_ROUNDS = 8 };
+
+typedef struct Change {
+  bool writable; /* the mode to come */
+  bool turns;    /* it differs from the one that is */
+  bool settled;
+  const Qcow2Options *options;
+  uint64_t incompatible, autoclear; /* of the header before */
+} Change;
+
+/* Why the image takes no writer, if so. */
+static bool check_writable(Qcow2 *q, const Qcow2Header *header, GError **error)
+{
+  pthread_mutex_lock(&q->damage_lock);
+  g_autofree char *reason = g_strdup(q->damage_reason);
+  pthread_mutex_unlock(&q->damage_lock);
+  if (reason)
+    bg_set_error(error, EROFS, "The image is damaged: %s", reason);
+  else if (header->incompatible & QCOW2_INCOMPAT_CORRUPT)
+    bg_set_error(error, EROFS, "The image is marked as corrupt; repair it with 'qemu-img check -r all'");
+  else if (header->incompatible & QCOW2_INCOMPAT_DIRTY)
+    bg_set_error(error, EROFS, "The image was not closed cleanly; repair it with 'qemu-img check -r all'");
+  else if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
+    bg_set_error(error, EROFS, "The image has persistent bitmaps, which writing cannot keep up to date yet");
+  else
+    return true;
+  return false;
+}
+
+bool qcow2_can_change(void *instance, const BgMode *mode, GError **error)
+{
+  Qcow2 *q = instance;
+  pthread_rwlock_rdlock(&q->lock);
+  bool was = q->writable;
+  pthread_rwlock_unlock(&q->lock);
+  if (!mode->writable || was)
+    return true;
+  pthread_mutex_lock(&q->header_lock);
+  Qcow2Header header = q->header; /* only its numbers are looked at */
+  pthread_mutex_unlock(&q->header_lock);
+  return check_writable(q, &header, error);
+}
+
+bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error)
+{
+  Qcow2 *q = instance;
+  if (!qcow2_can_change(q, mode, error))
+    return false;
+  Change *change = g_new0(Change, 1);
+  change->writable = mode->writable;
+  change->turns = mode->writable != q->writable;
+  change->options = options;
+  *pending = change;
+  return true;
+}
+
+/* The image may have been changed by others since it was opened, in everything but its shape. */
+static bool reload(Qcow2 *q, GError **error)
+{
+  Qcow2Header header = {0};
+  Qcow2Snapshots snapshots = {0};
+  uint64_t *l1;
+  if (!qcow2_header_read(q->file, &header, error))
+    return false;
+  bool good = false;
+  if (header.version != q->version || header.cluster_bits != q->cluster_bits ||
+      header.refcount_order != q->refcount_order || header.compression != q->compression)
+    bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
+  else
+    good = check_writable(q, &header, error) && qcow2_snapshots_read(q->file, &header, &snapshots, error) &&
+           qcow2_l1_read(q->file, &header, &l1, error);
+  if (!good) {
+    qcow2_snapshots_clear(&snapshots);
+    qcow2_header_clear(&header);
+    return false;
+  }
+  pthread_rwlock_wrlock(&q->lock);
+  uint64_t *old_l1 = q->l1;
+  Qcow2Snapshots old_snapshots = q->snapshots;
+  q->l1 = l1;
+  q->l1_entries = header.l1_entries;
+  q->l1_offset = header.l1_offset;
+  q->snapshots = snapshots;
+  q->snapshots_offset = header.snapshots_offset;
+  qcow2_cache_clear(&q->l2);
+  pthread_rwlock_unlock(&q->lock);
+  atomic_store(&q->size, header.size);
+  g_free(old_l1);
+  qcow2_snapshots_clear(&old_snapshots);
+
+  pthread_mutex_lock(&q->header_lock);
+  Qcow2Header old = q->header;
+  q->header = header;
+  pthread_mutex_unlock(&q->header_lock);
+  qcow2_header_clear(&old);
+  return true;
+}
+
+static void set_writer_marks(Qcow2Header *header, const void *data)
+{
+  (void)data;
+  header->autoclear &= QCOW2_AUTOCLEAR_BITMAPS;
+  if (header->version >= 3 && header->compatible & QCOW2_COMPAT_LAZY)
+    header->incompatible |= QCOW2_INCOMPAT_DIRTY;
+}
+
+static void clear_dirty(Qcow2Header *header, const void *data)
+{
+  (void)data;
+  header->incompatible &= ~QCOW2_INCOMPAT_DIRTY;
+}
+
+static void restore_marks(Qcow2Header *header, const void *data)
+{
+  const Change *change = data;
+  header->incompatible = (change->incompatible & QCOW2_INCOMPAT_DIRTY) | (header->incompatible & ~QCOW2_INCOMPAT_DIRTY);
+  header->autoclear = change->autoclear;
+}
+
+/* Changes the header on disk, durably, if `apply` makes a difference. */
+static int settle_header(Qcow2 *q, void (*apply)(Qcow2Header *, const void *), const void *data)
+{
+  pthread_mutex_lock(&q->header_lock);
+  Qcow2Header next = q->header;
+  pthread_mutex_unlock(&q->header_lock);
+  uint64_t incompatible = next.incompatible, autoclear = next.autoclear;
+  apply(&next, data);
+  if (next.incompatible == incompatible && next.autoclear == autoclear)
+    return 0;
+  int r = qcow2_header_change(q, apply, data);
+  return r < 0 ? r : q->file->ops->flush(q->file);
+}
+
+static bool settle_up(Qcow2 *q, Change *change, GError **error)
+{
+  if (!reload(q, error))
+    return false;
+  change->incompatible = q->header.incompatible;
+  change->autoclear = q->header.autoclear;
+  if (!qcow2_writer_load(q, &q->header, error))
+    return false;
+  int r = settle_header(q, set_writer_marks, NULL);
+  if (r == 0)
+    return true;
+  bg_set_error_errno(error, -r, "Cannot write the header");
+  settle_header(q, restore_marks, change);
+  qcow2_writer_drop(q);
+  return false;
+}
+
+static bool settle_down(Qcow2 *q, Change *change, GError **error)
+{
+  change->incompatible = q->header.incompatible;
+  change->autoclear = q->header.autoclear;
+  int r = 0;
+  for (int i = 0; r == 0 && i < DOWN_ROUNDS && (i == 0 || !qcow2_is_clean(q)); i++)
+    r = qcow2_write_back(q);
+  if (r == 0)
+    r = q->file->ops->flush(q->file);
+  if (r == 0)
+    r = settle_header(q, clear_dirty, NULL);
+  if (r < 0)
+    bg_set_error_errno(error, -r, "Cannot write the image's metadata");
+  return r == 0;
+}
+
+bool qcow2_change_settle(void *instance, void *pending, GError **error)
+{
+  Change *change = pending;
+  change->settled = !change->turns || (change->writable ? settle_up : settle_down)(instance, change, error);
+  return change->settled;
+}
+
+void qcow2_change_commit(void *instance, void *pending)
+{
+  Qcow2 *q = instance;
+  Change *change = pending;
+  pthread_rwlock_wrlock(&q->lock);
+  q->options = change->options;
+  qcow2_cache_set_limit(&q->l2, q->options->l2_cache_size);
+  qcow2_cache_set_limit(&q->blocks, q->options->refcount_cache_size);
+  q->writable = change->writable;
+  pthread_rwlock_unlock(&q->lock);
+  if (change->turns && !change->writable)
+    qcow2_writer_drop(q);
+  g_free(change);
+}
+
+void qcow2_change_abort(void *instance, void *pending)
+{
+  Qcow2 *q = instance;
+  Change *change = pending;
+  if (change->turns && change->settled) {
+    if (settle_header(q, restore_marks, change) < 0)
+      q->host->event(q->host, BG_EVENT_WARNING, "The marks in the header could not be set back");
+    if (change->writable)
+      qcow2_writer_drop(q);
+  }
+  g_free(change);
+}

@@ -1,0 +1,40 @@
+#include "drivers/qcow2/qcow2.h"
+
+/* Text out of the image may be anything but UTF-8. */
+static GVariant *new_text(const char *text)
+{
+  return g_variant_new_take_string(qcow2_printable(text, strlen(text)));
+}
+
+static void add_header_facts(const Qcow2 *q, const Qcow2Header *header, BgInfo *info)
+{
+  info->add(info, "compat", g_variant_new_string(q->version == 2 ? "0.10" : "1.1"));
+  info->add(info, "cluster-size", g_variant_new_uint64(q->cluster_size));
+  info->add(info, "refcount-bits", g_variant_new_uint32(1u << q->refcount_order));
+  info->add(info, "compression-type", g_variant_new_string(q->compression == QCOW2_COMPRESSION_ZSTD ? "zstd" : "zlib"));
+  info->add(info, "lazy-refcounts", g_variant_new_boolean(!!(header->compatible & QCOW2_COMPAT_LAZY)));
+  info->add(info, "dirty", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_DIRTY)));
+  info->add(info, "corrupt", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_CORRUPT)));
+  if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
+    info->add(info, "bitmaps", g_variant_new_uint32(header->bitmap_count));
+  if (header->backing_file)
+    info->add(info, "backing-file", new_text(header->backing_file));
+  if (header->backing_format)
+    info->add(info, "backing-format", new_text(header->backing_format));
+}
+
+void qcow2_info(void *instance, BgInfo *info)
+{
+  Qcow2 *q = instance;
+  pthread_mutex_lock(&q->header_lock);
+  add_header_facts(q, &q->header, info);
+  pthread_mutex_unlock(&q->header_lock);
+
+  pthread_rwlock_rdlock(&q->lock);
+  GVariantBuilder names;
+  g_variant_builder_init(&names, G_VARIANT_TYPE("as"));
+  for (size_t i = 0; i < q->snapshots.count; i++)
+    g_variant_builder_add(&names, "s", q->snapshots.list[i].name);
+  info->add(info, "snapshots", g_variant_builder_end(&names));
+  pthread_rwlock_unlock(&q->lock);
+}

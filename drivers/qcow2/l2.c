@@ -1,0 +1,113 @@
+#include "drivers/qcow2/qcow2.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+Qcow2Kind qcow2_entry_kind(uint64_t entry)
+{
+  if (entry & QCOW2_COMPRESSED)
+    return QCOW2_DEFLATED;
+  if (entry & QCOW2_ZERO)
+    return qcow2_entry_offset(entry) ? QCOW2_ZERO_ALLOCATED : QCOW2_ZERO_PLAIN;
+  return qcow2_entry_offset(entry) ? QCOW2_NORMAL : QCOW2_UNALLOCATED;
+}
+
+void qcow2_entry_compressed(const Qcow2 *q, uint64_t entry, uint64_t *offset, uint64_t *length)
+{
+  unsigned offset_bits = 62 - (q->cluster_bits - 8);
+  uint64_t at = entry & ((UINT64_C(1) << offset_bits) - 1);
+  uint64_t sectors = ((entry & (QCOW2_COMPRESSED - 1)) >> offset_bits) + 1;
+  *offset = at;
+  *length = sectors * 512 - (at & 511);
+}
+
+int qcow2_entry_check(Qcow2 *q, uint64_t entry)
+{
+  if (entry & QCOW2_COMPRESSED) {
+    uint64_t offset, length;
+    qcow2_entry_compressed(q, entry, &offset, &length);
+    if (offset == 0 || offset + length > QCOW2_MAX_OFFSET || entry & QCOW2_COPIED)
+      return qcow2_damage(q, "An L2 table holds a false compressed entry (0x%" PRIx64 ")", entry);
+    return 0;
+  }
+  if (qcow2_entry_offset(entry) & (q->cluster_size - 1))
+    return qcow2_damage(q, "An L2 table names a cluster at the unaligned offset 0x%" PRIx64, qcow2_entry_offset(entry));
+  if (q->version < 3 && entry & QCOW2_ZERO)
+    return qcow2_damage(q, "An L2 table of a version 2 image holds a zero cluster");
+  return 0;
+}
+
+int qcow2_read_cluster(Qcow2 *q, const char *what, uint64_t offset, uint8_t **data)
+{
+  int64_t file_size = q->file->ops->size(q->file);
+  if (file_size < 0)
+    return (int)file_size;
+  if (offset & (q->cluster_size - 1) || offset == 0 || offset >= (uint64_t)file_size)
+    return qcow2_damage(q, "A %s lies at the impossible offset 0x%" PRIx64, what, offset);
+  g_autofree uint8_t *bytes = g_try_malloc(q->cluster_size);
+  if (!bytes)
+    return -ENOMEM;
+  int r = bg_child_pread(q->file, bytes, q->cluster_size, offset);
+  if (r == 0)
+    *data = g_steal_pointer(&bytes);
+  return r;
+}
+
+int qcow2_l2_find(Qcow2 *q, uint64_t offset, Qcow2Table **table, uint64_t *missing)
+{
+  uint64_t index = qcow2_l1_index(q, offset);
+  uint64_t at = index < q->l1_entries ? qcow2_entry_offset(q->l1[index]) : 0;
+  *missing = 0;
+  *table = NULL;
+  if (at == 0)
+    return 0;
+  if (at & (q->cluster_size - 1))
+    return qcow2_damage(q, "The L1 table names an L2 table at the unaligned offset 0x%" PRIx64, at);
+  *table = qcow2_cache_find(&q->l2, at);
+  if (!*table)
+    *missing = at;
+  return 0;
+}
+
+int qcow2_l2_get(Qcow2 *q, uint64_t offset, Qcow2Table **table)
+{
+  uint64_t missing;
+  int r = qcow2_l2_find(q, offset, table, &missing);
+  if (r < 0 || !missing)
+    return r;
+  uint8_t *data;
+  r = qcow2_read_cluster(q, "L2 table", missing, &data);
+  if (r == 0)
+    *table = qcow2_cache_insert(&q->l2, missing, data);
+  return r;
+}
+
+int qcow2_l2_load(Qcow2 *q, uint64_t table_offset)
+{
+  pthread_rwlock_rdlock(&q->lock);
+  bool present = qcow2_cache_find(&q->l2, table_offset);
+  uint64_t generation = q->l2.generation;
+  pthread_rwlock_unlock(&q->lock);
+  if (present)
+    return 0;
+  uint8_t *data = NULL;
+  int r = qcow2_read_cluster(q, "L2 table", table_offset, &data);
+  if (r < 0)
+    return r;
+  pthread_rwlock_wrlock(&q->lock);
+  if (generation == q->l2.generation && !qcow2_cache_find(&q->l2, table_offset))
+    qcow2_cache_insert(&q->l2, table_offset, g_steal_pointer(&data));
+  pthread_rwlock_unlock(&q->lock);
+  g_free(data);
+  return 0;
+}
+
+int qcow2_l2_prefetch(Qcow2 *q, uint64_t offset)
+{
+  Qcow2Table *table;
+  uint64_t missing;
+  pthread_rwlock_rdlock(&q->lock);
+  int r = qcow2_l2_find(q, offset, &table, &missing);
+  pthread_rwlock_unlock(&q->lock);
+  return r < 0 || !missing ? r : qcow2_l2_load(q, missing);
+}

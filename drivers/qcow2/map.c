@@ -1,0 +1,119 @@
+#include "drivers/qcow2/alloc.h"
+#include "drivers/qcow2/qcow2.h"
+
+#include <errno.h>
+
+enum { TRIES_WITHOUT_LOCK = 4 };
+
+/* Whether data may be written over the cluster that the entry names. */
+static bool in_place(Qcow2 *q, uint64_t entry)
+{
+  return q->writable && entry & QCOW2_COPIED && !atomic_load_explicit(&q->damaged, memory_order_relaxed) &&
+         !qcow2_is_metadata(q, qcow2_entry_offset(entry) >> q->cluster_bits);
+}
+
+static void describe(Qcow2 *q, uint64_t entry, uint64_t in_cluster, BgExtent *extent)
+{
+  static const BgExtentKind kinds[] = {
+      [QCOW2_UNALLOCATED] = BG_EXTENT_BACKING, [QCOW2_ZERO_PLAIN] = BG_EXTENT_ZERO,
+      [QCOW2_ZERO_ALLOCATED] = BG_EXTENT_ZERO, [QCOW2_NORMAL] = BG_EXTENT_DATA,
+      [QCOW2_DEFLATED] = BG_EXTENT_SPECIAL,
+  };
+  Qcow2Kind kind = qcow2_entry_kind(entry);
+  *extent = (BgExtent){.kind = kinds[kind]};
+  if (kind == QCOW2_NORMAL || kind == QCOW2_ZERO_ALLOCATED) {
+    extent->child = q->file;
+    extent->offset = qcow2_entry_offset(entry) + in_cluster;
+  }
+  if (kind == QCOW2_NORMAL && in_place(q, entry))
+    extent->flags = BG_EXTENT_IN_PLACE;
+}
+
+/* Whether `next`, `distance` bytes after the extent's start, goes on with it. */
+static bool continues(const BgExtent *extent, const BgExtent *next, uint64_t distance)
+{
+  return next->kind == extent->kind && next->flags == extent->flags && next->child == extent->child &&
+         (!next->child || next->offset == extent->offset + distance);
+}
+
+static int map_table(Qcow2 *q, const Qcow2Table *table, uint64_t offset, uint64_t length, BgExtent *extent)
+{
+  uint64_t index = qcow2_l2_index(q, offset), in_cluster = offset & (q->cluster_size - 1);
+  uint64_t entry = qcow2_l2_entry(table, index);
+  int r = qcow2_entry_check(q, entry);
+  if (r < 0)
+    return r;
+  BgExtent found, next;
+  describe(q, entry, in_cluster, &found);
+  found.length = q->cluster_size - in_cluster;
+  while (found.length < length && ++index < q->l2_entries) {
+    uint64_t following = qcow2_l2_entry(table, index);
+    /* Most often equal to its neighbour (a hole) or a cluster further: both need no more looking. */
+    if (qcow2_entry_check(q, following) < 0)
+      break;
+    describe(q, following, 0, &next);
+    if (!continues(&found, &next, found.length))
+      break;
+    found.length += q->cluster_size;
+  }
+  found.length = MIN(found.length, length);
+  *extent = found;
+  return 0;
+}
+
+/* Where no L2 table exists, nor in the L1 entries that follow. */
+static void map_hole(Qcow2 *q, uint64_t offset, uint64_t length, BgExtent *extent)
+{
+  uint64_t span = UINT64_C(1) << (q->cluster_bits + q->l2_bits);
+  uint64_t found = span - (offset & (span - 1));
+  for (uint64_t index = qcow2_l1_index(q, offset) + 1; found < length; index++, found += span)
+    if (index < q->l1_entries && qcow2_entry_offset(q->l1[index]))
+      break;
+  *extent = (BgExtent){.kind = BG_EXTENT_BACKING, .length = MIN(found, length)};
+}
+
+/* `lock` held. -EAGAIN: the table at *missing must be loaded first. */
+static int map_locked(Qcow2 *q, uint64_t offset, uint64_t length, BgExtent *extent, uint64_t *missing)
+{
+  Qcow2Table *table;
+  int r = qcow2_l2_find(q, offset, &table, missing);
+  if (r < 0)
+    return r;
+  if (*missing)
+    return -EAGAIN;
+  if (table)
+    return map_table(q, table, offset, length, extent);
+  map_hole(q, offset, length, extent);
+  return 0;
+}
+
+/* The cache is so small that others throw out what we load: look while nobody can. */
+static int map_exclusive(Qcow2 *q, uint64_t offset, uint64_t length, BgExtent *extent)
+{
+  Qcow2Table *table;
+  uint64_t missing;
+  pthread_rwlock_wrlock(&q->lock);
+  int r = qcow2_l2_get(q, offset, &table);
+  if (r == 0)
+    r = map_locked(q, offset, length, extent, &missing);
+  pthread_rwlock_unlock(&q->lock);
+  return r;
+}
+
+int qcow2_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent)
+{
+  Qcow2 *q = instance;
+  for (int i = 0; i < TRIES_WITHOUT_LOCK; i++) {
+    uint64_t missing;
+    pthread_rwlock_rdlock(&q->lock);
+    int r = map_locked(q, offset, length, extent, &missing);
+    pthread_rwlock_unlock(&q->lock);
+    if (r == -EAGAIN)
+      r = qcow2_l2_load(q, missing);
+    else
+      return qcow2_damage_report(q, r);
+    if (r < 0)
+      return qcow2_damage_report(q, r);
+  }
+  return qcow2_damage_report(q, map_exclusive(q, offset, length, extent));
+}

@@ -1,0 +1,93 @@
+/* Where metadata lies. A write that would hit other metadata shows that the image contradicts itself. */
+#include "drivers/qcow2/alloc.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+static int compare_ranges(gconstpointer a, gconstpointer b)
+{
+  const Qcow2Range *left = a, *right = b;
+  return left->first < right->first ? -1 : left->first > right->first;
+}
+
+static void add_range(const Qcow2 *q, GArray *ranges, uint64_t offset, uint64_t bytes)
+{
+  Qcow2Range range = {offset >> q->cluster_bits, (offset + bytes + q->cluster_size - 1) >> q->cluster_bits};
+  if (bytes)
+    g_array_append_val(ranges, range);
+}
+
+void qcow2_overlap_ranges(Qcow2 *q)
+{
+  g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Qcow2Range));
+  add_range(q, all, 0, q->cluster_size);
+  add_range(q, all, q->l1_offset, q->l1_entries * 8);
+  add_range(q, all, q->reftable_offset, q->reftable_entries * 8);
+  add_range(q, all, q->snapshots_offset, q->snapshots.bytes);
+  for (size_t i = 0; i < q->snapshots.count; i++)
+    add_range(q, all, q->snapshots.list[i].l1_offset, (uint64_t)q->snapshots.list[i].l1_entries * 8);
+  g_array_sort(all, compare_ranges);
+
+  g_array_set_size(q->ranges, 0);
+  for (guint i = 0; i < all->len; i++) {
+    Qcow2Range next = g_array_index(all, Qcow2Range, i);
+    Qcow2Range *last = q->ranges->len ? &g_array_index(q->ranges, Qcow2Range, q->ranges->len - 1) : NULL;
+    if (last && next.first <= last->end)
+      last->end = MAX(last->end, next.end);
+    else
+      g_array_append_val(q->ranges, next);
+  }
+}
+
+static bool in_ranges(const Qcow2 *q, uint64_t cluster)
+{
+  guint low = 0, high = q->ranges->len;
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    const Qcow2Range *range = &g_array_index(q->ranges, Qcow2Range, middle);
+    if (cluster < range->first)
+      high = middle;
+    else if (cluster >= range->end)
+      low = middle + 1;
+    else
+      return true;
+  }
+  return false;
+}
+
+bool qcow2_is_metadata(const Qcow2 *q, uint64_t cluster)
+{
+  return in_ranges(q, cluster) || g_hash_table_contains(q->tables, GSIZE_TO_POINTER(cluster));
+}
+
+static bool add_table(Qcow2 *q, const char *what, uint64_t offset, uint64_t file_end, GError **error)
+{
+  uint64_t cluster = offset >> q->cluster_bits;
+  if (offset & (q->cluster_size - 1) || offset >= file_end)
+    bg_set_error(error, EROFS, "The image is damaged: a %s lies at the impossible offset 0x%" PRIx64, what, offset);
+  else if (qcow2_is_metadata(q, cluster))
+    bg_set_error(error, EROFS, "The image is damaged: the %s at 0x%" PRIx64 " overlaps other metadata", what, offset);
+  else
+    return g_hash_table_add(q->tables, GSIZE_TO_POINTER(cluster));
+  return false;
+}
+
+bool qcow2_overlap_build(Qcow2 *q, GError **error)
+{
+  int64_t file_size = q->file->ops->size(q->file);
+  if (file_size < 0) {
+    bg_set_error_errno(error, (int)-file_size, "Cannot tell the file's size");
+    return false;
+  }
+  g_hash_table_remove_all(q->tables);
+  qcow2_overlap_ranges(q);
+  for (uint64_t i = 0; i < q->reftable_entries; i++)
+    if (q->reftable[i] && !add_table(q, "refcount block", q->reftable[i] & QCOW2_REFTABLE_MASK, file_size, error))
+      return false;
+  for (uint64_t i = 0; i < q->l1_entries; i++) {
+    uint64_t offset = qcow2_entry_offset(q->l1[i]);
+    if (offset && !add_table(q, "L2 table", offset, file_size, error))
+      return false;
+  }
+  return true;
+}

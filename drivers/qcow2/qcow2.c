@@ -1,0 +1,166 @@
+/* The qcow2 driver: open, close, and the table of what the other files do. */
+#include "drivers/qcow2/qcow2.h"
+
+#include <errno.h>
+
+static const BgOption options[] = {
+    {.name = "l2-cache-size",
+     .type = BG_OPTION_SIZE,
+     .offset = offsetof(Qcow2Options, l2_cache_size),
+     .fallback = "32M",
+     .max = UINT64_C(1) << 40,
+     .changeable = true,
+     .help = "Bound of the cache of L2 tables (at least four tables are kept)"},
+    {.name = "refcount-cache-size",
+     .type = BG_OPTION_SIZE,
+     .offset = offsetof(Qcow2Options, refcount_cache_size),
+     .fallback = "4M",
+     .max = UINT64_C(1) << 40,
+     .changeable = true,
+     .help = "Bound of the cache of refcount blocks (at least four blocks are kept)"},
+    {0},
+};
+
+static const BgChildSpec children[] = {
+    {"file", "The image's bytes", true},
+    {"backing", "The disk that reads where this one has nothing allocated", false},
+    {0},
+};
+
+static int qcow2_probe(const uint8_t *head, size_t length)
+{
+  if (length < 8 || qcow2_get32(head) != QCOW2_MAGIC)
+    return 0;
+  uint32_t version = qcow2_get32(head + QCOW2_H_VERSION);
+  return version == 2 || version == 3 ? 100 : 0;
+}
+
+static void qcow2_close(void *instance)
+{
+  Qcow2 *q = instance;
+  qcow2_cache_destroy(&q->l2);
+  qcow2_cache_destroy(&q->blocks);
+  g_hash_table_unref(q->tables);
+  g_hash_table_unref(q->quarantined);
+  g_hash_table_unref(q->l1_dirty);
+  g_hash_table_unref(q->reftable_dirty);
+  g_array_unref(q->ranges);
+  g_array_unref(q->freed);
+  g_array_unref(q->freed_durable);
+  g_array_unref(q->quarantine);
+  qcow2_inflated_free(q->inflated);
+  qcow2_snapshots_clear(&q->snapshots);
+  qcow2_header_clear(&q->header);
+  g_free(q->l1);
+  g_free(q->reftable);
+  g_free(q->damage);
+  g_free(q->damage_reason);
+  pthread_mutex_destroy(&q->write_back_lock);
+  pthread_mutex_destroy(&q->header_lock);
+  pthread_mutex_destroy(&q->damage_lock);
+  pthread_rwlock_destroy(&q->lock);
+  g_free(q);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Qcow2, qcow2_close)
+
+/* An instance with what the header says; takes the header's strings. */
+static Qcow2 *new_instance(BgHost *host, BgChild *file, const Qcow2Options *opts, Qcow2Header *header)
+{
+  Qcow2 *q = g_new0(Qcow2, 1);
+  q->host = host;
+  q->file = file;
+  q->options = opts;
+  q->header = *header;
+  *header = (Qcow2Header){0};
+  q->version = q->header.version;
+  q->cluster_bits = q->header.cluster_bits;
+  q->cluster_size = UINT64_C(1) << q->cluster_bits;
+  q->l2_bits = q->cluster_bits - 3;
+  q->l2_entries = UINT64_C(1) << q->l2_bits;
+  q->refcount_order = q->header.refcount_order;
+  q->block_clusters = q->cluster_size * 8 >> q->refcount_order;
+  q->compression = q->header.compression;
+  atomic_init(&q->size, q->header.size);
+  atomic_init(&q->damaged, false);
+  pthread_mutex_init(&q->write_back_lock, NULL);
+  pthread_mutex_init(&q->header_lock, NULL);
+  pthread_mutex_init(&q->damage_lock, NULL);
+  pthread_rwlock_init(&q->lock, NULL);
+  qcow2_cache_init(&q->l2, q->cluster_size, opts->l2_cache_size);
+  qcow2_cache_init(&q->blocks, q->cluster_size, opts->refcount_cache_size);
+  q->tables = g_hash_table_new(NULL, NULL);
+  q->quarantined = g_hash_table_new(NULL, NULL);
+  q->l1_dirty = g_hash_table_new(NULL, NULL);
+  q->reftable_dirty = g_hash_table_new(NULL, NULL);
+  q->ranges = g_array_new(FALSE, FALSE, sizeof(Qcow2Range));
+  q->freed = g_array_new(FALSE, FALSE, sizeof(Qcow2Freed));
+  q->freed_durable = g_array_new(FALSE, FALSE, sizeof(Qcow2Freed));
+  q->quarantine = g_array_new(FALSE, FALSE, sizeof(Qcow2Quarantined));
+  q->inflated = qcow2_inflated_new();
+  return q;
+}
+
+static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GError **error)
+{
+  (void)mode; /* read-only, as always at first */
+  BgChild *file, *backing;
+  Qcow2Header header = {0};
+  if (!host->need_child(host, "file", BG_ROLE_DATA | BG_ROLE_METADATA | BG_ROLE_PRIMARY, NULL, NULL, &file, error) ||
+      !qcow2_header_read(file, &header, error))
+    return NULL;
+  g_autoptr(Qcow2) q = new_instance(host, file, opts, &header);
+  if (!qcow2_snapshots_read(file, &q->header, &q->snapshots, error) || !qcow2_l1_read(file, &q->header, &q->l1, error))
+    return NULL;
+  q->l1_entries = q->header.l1_entries;
+  q->l1_offset = q->header.l1_offset;
+  q->snapshots_offset = q->header.snapshots_offset;
+  if (!host->need_child(host, "backing", BG_ROLE_COW, q->header.backing_file, q->header.backing_format, &backing,
+                        error))
+    return NULL;
+  return g_steal_pointer(&q);
+}
+
+static int64_t qcow2_size(void *instance)
+{
+  Qcow2 *q = instance;
+  return (int64_t)atomic_load(&q->size);
+}
+
+static void qcow2_limits(void *instance, BgLimits *limits)
+{
+  Qcow2 *q = instance;
+  *limits = (BgLimits){.request_alignment = 1, .granularity = q->cluster_size};
+}
+
+const BgDriver bg_driver_qcow2 = {
+    .name = "qcow2",
+    .summary = "QEMU's copy-on-write format, versions 2 and 3",
+    .kind = BG_KIND_FORMAT,
+    .options = options,
+    .options_size = sizeof(Qcow2Options),
+    .children = children,
+    .probe = qcow2_probe,
+    .open = qcow2_open,
+    .close = qcow2_close,
+    .change_open = qcow2_change_open,
+    .change_settle = qcow2_change_settle,
+    .change_commit = qcow2_change_commit,
+    .change_abort = qcow2_change_abort,
+    .can_change = qcow2_can_change,
+    .info = qcow2_info,
+    .create_options = qcow2_create_options,
+    .create_options_size = sizeof(Qcow2CreateOptions),
+    .create = qcow2_create,
+    .limits = qcow2_limits,
+    .size = qcow2_size,
+    .map = qcow2_map,
+    .preadv_special = qcow2_preadv_special,
+    .reserve = qcow2_reserve,
+    .commit = qcow2_commit,
+    .abort = qcow2_abort,
+    .zero = qcow2_zero,
+    .discard = qcow2_discard,
+    .write_back = qcow2_write_back,
+    .resize = qcow2_resize,
+};

@@ -1,0 +1,231 @@
+/* One open qcow2 image: what the files of this driver share.
+ *
+ * Locks, in the order in which they are taken:
+ *   write_back_lock  one hand-out of metadata at a time; also held while the L1 table or the header's size moves
+ *   lock             the metadata in memory: L1, caches, refcount table, allocator. Shared to look, exclusive to change
+ *   header_lock      `header` and the header on disk
+ *   damage_lock      `damage`
+ * The core is called back under none of them, but for epoch() and epoch_passed() under write_back_lock. The file is read and
+ * written under `lock` where refcount blocks are loaded and new metadata clusters are cleared. */
+#ifndef BG_QCOW2_QCOW2_H
+#define BG_QCOW2_QCOW2_H
+
+#include "drivers/driver.h"
+#include "drivers/qcow2/cache.h"
+#include "drivers/qcow2/header.h"
+#include "drivers/qcow2/snapshots.h"
+
+#include <pthread.h>
+
+typedef struct Qcow2Options {
+  uint64_t l2_cache_size;
+  uint64_t refcount_cache_size;
+} Qcow2Options;
+
+/* Clusters that a committed change has stopped to name. */
+typedef struct Qcow2Freed {
+  uint64_t cluster; /* index in the file */
+  bool unmap;       /* give the space back to the host, too */
+} Qcow2Freed;
+
+/* Clusters whose refcount is zero again but that requests may still read. */
+typedef struct Qcow2Quarantined {
+  uint64_t cluster;
+  uint64_t epoch; /* of the core; see BgHost */
+  bool unmap;
+} Qcow2Quarantined;
+
+/* Clusters [first, end) that hold metadata. */
+typedef struct Qcow2Range {
+  uint64_t first, end;
+} Qcow2Range;
+
+typedef struct Qcow2 {
+  BgHost *host;
+  BgChild *file;
+
+  /* Fixed from open on. */
+  unsigned version;
+  unsigned cluster_bits;
+  uint64_t cluster_size;
+  unsigned l2_bits; /* log2 of the entries of an L2 table */
+  uint64_t l2_entries;
+  unsigned refcount_order;
+  uint64_t block_clusters; /* clusters that one refcount block counts */
+  unsigned compression;
+
+  _Atomic uint64_t size;
+  atomic_bool damaged; /* a contradiction was found: no more changes */
+
+  pthread_mutex_t write_back_lock;
+  pthread_rwlock_t lock;
+
+  /* Under `lock`. */
+  const Qcow2Options *options;
+  bool writable;
+  uint64_t *l1; /* host byte order */
+  uint64_t l1_entries;
+  uint64_t l1_offset;
+  Qcow2Cache l2;
+  Qcow2Snapshots snapshots;
+  uint64_t snapshots_offset;
+
+  /* Under `lock`, and filled while the image is writable only. */
+  uint64_t *reftable; /* host byte order */
+  uint64_t reftable_entries;
+  uint64_t reftable_offset;
+  Qcow2Cache blocks;          /* refcount blocks */
+  GHashTable *tables;         /* set of the clusters that are refcount blocks or active L2 tables */
+  GArray *ranges;             /* Qcow2Range, sorted, disjoint: the other metadata */
+  uint64_t free_hint;         /* no cluster below it is free */
+  uint64_t high_water;        /* bytes: nothing in the file ever lay at or beyond it */
+  GArray *freed;              /* Qcow2Freed, in memory only so far */
+  GArray *freed_durable;      /* Qcow2Freed, refcounts not lowered yet */
+  GArray *quarantine;         /* Qcow2Quarantined */
+  GHashTable *quarantined;    /* set of their clusters */
+  GHashTable *l1_dirty;       /* set of the indices of the 512-byte pieces of the L1 table to be written */
+  GHashTable *reftable_dirty; /* the same of the refcount table */
+  bool reftable_fresh;        /* the whole of it lies at a new place that the header does not name yet */
+  bool header_pending;        /* the header on disk names another refcount table */
+  bool data_committed;        /* since the last hand-out: data must be durable before L2 entries */
+  bool grows;                 /* a write past the file's end makes it longer */
+
+  pthread_mutex_t header_lock;
+  Qcow2Header header; /* as on disk */
+
+  pthread_mutex_t damage_lock;
+  char *damage;        /* found, and not yet reported */
+  char *damage_reason; /* the first one, for refusals */
+
+  struct Qcow2Inflated *inflated; /* see compress.c */
+} Qcow2;
+
+/* What an L2 entry says. */
+typedef enum {
+  QCOW2_UNALLOCATED,
+  QCOW2_ZERO_PLAIN,
+  QCOW2_ZERO_ALLOCATED,
+  QCOW2_NORMAL,
+  QCOW2_DEFLATED /* compressed */
+} Qcow2Kind;
+
+/* ── damage.c ── */
+
+/* Takes note that the image contradicts itself (`lock` held or not). Always -EIO; the caller lets go of its locks and then
+ * calls qcow2_damage_report(). */
+int qcow2_damage(Qcow2 *q, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* No locks held but write_back_lock: marks the header if the image is writable, tells the core. Cheap if there is nothing. Returns `result`. */
+int qcow2_damage_report(Qcow2 *q, int result);
+/* Changes the header on disk: the new one is *header with `apply` done. 0 or -errno; then nothing changed in memory. */
+int qcow2_header_change(Qcow2 *q, void (*apply)(Qcow2Header *header, const void *data), const void *data);
+
+/* ── l2.c ── (`lock` held unless it says otherwise) */
+
+Qcow2Kind qcow2_entry_kind(uint64_t entry);
+/* Host offset of the cluster that a NORMAL or ZERO_ALLOCATED entry names. */
+static inline uint64_t qcow2_entry_offset(uint64_t entry)
+{
+  return entry & QCOW2_OFFSET_MASK;
+}
+/* Whether the entry can be true at all; -EIO and damage otherwise. */
+int qcow2_entry_check(Qcow2 *q, uint64_t entry);
+/* Host bytes of a compressed cluster. */
+void qcow2_entry_compressed(const Qcow2 *q, uint64_t entry, uint64_t *offset, uint64_t *length);
+
+static inline uint64_t qcow2_l2_entry(const Qcow2Table *table, uint64_t index)
+{
+  return qcow2_get64(table->data + index * 8);
+}
+static inline uint64_t qcow2_l1_index(const Qcow2 *q, uint64_t offset)
+{
+  return offset >> (q->cluster_bits + q->l2_bits);
+}
+static inline uint64_t qcow2_l2_index(const Qcow2 *q, uint64_t offset)
+{
+  return (offset >> q->cluster_bits) & (q->l2_entries - 1);
+}
+
+/* The L2 table of the disk's byte `offset`, if it is cached; *table = NULL and *missing = 0: there is none; *missing set: it must be loaded. -EIO:
+ * the L1 entry is false. */
+int qcow2_l2_find(Qcow2 *q, uint64_t offset, Qcow2Table **table, uint64_t *missing);
+/* The same with `lock` held exclusive; reads the table if it must. */
+int qcow2_l2_get(Qcow2 *q, uint64_t offset, Qcow2Table **table);
+/* No lock held. Loads the table at `table_offset` into the cache; somebody may evict it again at once. */
+int qcow2_l2_load(Qcow2 *q, uint64_t table_offset);
+/* No lock held. Loads the table of `offset` if there is one, so that qcow2_l2_get() needs no I/O. */
+int qcow2_l2_prefetch(Qcow2 *q, uint64_t offset);
+/* Reads a metadata cluster; `what` for messages. *data is the caller's. */
+int qcow2_read_cluster(Qcow2 *q, const char *what, uint64_t offset, uint8_t **data);
+
+/* ── map.c, compress.c ── */
+
+int qcow2_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent);
+int qcow2_preadv_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
+void qcow2_inflated_free(struct Qcow2Inflated *inflated);
+struct Qcow2Inflated *qcow2_inflated_new(void);
+
+/* ── write.c, zero.c, resize.c ── */
+
+int qcow2_reserve(void *instance, uint64_t offset, uint64_t length, BgReservation *reservation);
+int qcow2_commit(void *instance, const BgReservation *reservation);
+void qcow2_abort(void *instance, const BgReservation *reservation);
+/* `lock` held exclusive. The L2 table of the disk's byte `offset`, made or copied so that it may be changed. */
+int qcow2_l2_own(Qcow2 *q, uint64_t offset, Qcow2Table **table);
+/* `lock` held exclusive. What the entry names is named no longer. */
+void qcow2_entry_free(Qcow2 *q, uint64_t entry, bool unmap);
+/* `lock` held exclusive. */
+void qcow2_l2_set(Qcow2 *q, Qcow2Table *table, uint64_t index, uint64_t entry);
+void qcow2_l1_set(Qcow2 *q, uint64_t index, uint64_t entry);
+int qcow2_zero(void *instance, uint64_t offset, uint64_t length, BgZeroFlags flags);
+int qcow2_discard(void *instance, uint64_t offset, uint64_t length);
+/* Whole clusters; without asking whether a backing child is there. Where there is none and `backing` is false, holes stay. */
+int qcow2_zero_range(Qcow2 *q, uint64_t offset, uint64_t length, BgZeroFlags flags, bool backing);
+int qcow2_resize(void *instance, uint64_t size);
+
+/* ── writeback.c, release.c ── */
+
+int qcow2_write_back(void *instance);
+/* write_back_lock held: hands out what is dirty. */
+int qcow2_hand_out(Qcow2 *q);
+/* write_back_lock held: lowers the refcounts of what is freed durably, and gives back what no request can read any more. */
+int qcow2_release(Qcow2 *q);
+/* No lock held: writes back if much is dirty. */
+int qcow2_relieve(Qcow2 *q);
+/* Nothing is left to be handed out or freed (the quarantine aside). */
+bool qcow2_is_clean(Qcow2 *q);
+
+/* ── change.c ── */
+
+bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error);
+bool qcow2_change_settle(void *instance, void *pending, GError **error);
+void qcow2_change_commit(void *instance, void *pending);
+void qcow2_change_abort(void *instance, void *pending);
+bool qcow2_can_change(void *instance, const BgMode *mode, GError **error);
+
+/* ── load.c ── */
+
+/* Reads the L1 table that the header names into *l1 (host byte order; NULL if it has no entries). */
+bool qcow2_l1_read(BgChild *file, const Qcow2Header *header, uint64_t **l1, GError **error);
+/* Everything a writer needs and a reader does not: refcount table, overlap sets, allocator. `lock` not held; no one writes. */
+bool qcow2_writer_load(Qcow2 *q, const Qcow2Header *header, GError **error);
+void qcow2_writer_drop(Qcow2 *q);
+
+/* ── create.c ── */
+
+typedef struct Qcow2CreateOptions {
+  uint64_t cluster_size;
+  uint64_t refcount_bits;
+  int compat;
+  bool lazy_refcounts;
+  int compression_type;
+  int preallocation;
+} Qcow2CreateOptions;
+
+extern const BgOption qcow2_create_options[];
+bool qcow2_create(const BgCreate *create, GError **error);
+
+/* ── info.c ── */
+
+void qcow2_info(void *instance, BgInfo *info);
+
+#endif

@@ -1,0 +1,98 @@
+#include "drivers/qcow2/snapshots.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+enum { ENTRY_SIZE = 40, NAME_KEPT = 255, EXTRA_MAX = 1024 };
+
+void qcow2_snapshots_clear(Qcow2Snapshots *snapshots)
+{
+  for (size_t i = 0; i < snapshots->count; i++) {
+    g_free(snapshots->list[i].id);
+    g_free(snapshots->list[i].name);
+  }
+  g_free(snapshots->list);
+  *snapshots = (Qcow2Snapshots){0};
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Qcow2Snapshots, qcow2_snapshots_clear)
+
+static bool check_l1(const Qcow2Snapshot *snapshot, unsigned cluster_bits, uint64_t file_end, GError **error)
+{
+  uint64_t bytes = (uint64_t)snapshot->l1_entries * 8;
+  if (bytes <= QCOW2_MAX_L1_BYTES && (snapshot->l1_offset & ((UINT64_C(1) << cluster_bits) - 1)) == 0 &&
+      snapshot->l1_offset <= file_end && bytes <= file_end - snapshot->l1_offset)
+    return true;
+  bg_set_error(error, EINVAL, "The L1 table of the snapshot '%s' is out of range", snapshot->name);
+  return false;
+}
+
+static char *read_text(BgChild *file, uint64_t offset, size_t length, int *result)
+{
+  char bytes[NAME_KEPT];
+  size_t kept = MIN(length, sizeof bytes);
+  *result = kept ? bg_child_pread(file, bytes, kept, offset) : 0;
+  return *result < 0 ? NULL : qcow2_printable(bytes, kept);
+}
+
+/* Reads the entry at *offset and moves on to the next. */
+static bool read_entry(BgChild *file, uint64_t *offset, Qcow2Snapshot *snapshot, GError **error)
+{
+  uint8_t entry[ENTRY_SIZE];
+  int r = bg_child_pread(file, entry, sizeof entry, *offset);
+  if (r < 0) {
+    bg_set_error_errno(error, -r, "Cannot read the snapshot table");
+    return false;
+  }
+  size_t id_length = qcow2_get16(entry + 12), name_length = qcow2_get16(entry + 14);
+  uint32_t extra = qcow2_get32(entry + 36);
+  if (extra > EXTRA_MAX) {
+    bg_set_error(error, EINVAL, "An entry of the snapshot table has %u extra bytes, more than %d", extra, EXTRA_MAX);
+    return false;
+  }
+  uint64_t id_at = *offset + ENTRY_SIZE + extra, name_at = id_at + id_length;
+  snapshot->l1_offset = qcow2_get64(entry);
+  snapshot->l1_entries = qcow2_get32(entry + 8);
+  snapshot->id = read_text(file, id_at, id_length, &r);
+  if (snapshot->id)
+    snapshot->name = read_text(file, name_at, name_length, &r);
+  if (!snapshot->name) {
+    bg_set_error_errno(error, -r, "Cannot read the snapshot table");
+    return false;
+  }
+  *offset = (name_at + name_length + 7) & ~UINT64_C(7);
+  return true;
+}
+
+bool qcow2_snapshots_read(BgChild *file, const Qcow2Header *header, Qcow2Snapshots *snapshots, GError **error)
+{
+  g_auto(Qcow2Snapshots) read = {0};
+  int64_t file_size = file->ops->size(file);
+  if (file_size < 0) {
+    bg_set_error_errno(error, (int)-file_size, "Cannot tell the file's size");
+    return false;
+  }
+  uint64_t cluster = UINT64_C(1) << header->cluster_bits;
+  uint64_t file_end = ((uint64_t)file_size + cluster - 1) & ~(cluster - 1);
+  read.list = g_try_new0(Qcow2Snapshot, header->snapshot_count);
+  if (header->snapshot_count && !read.list) {
+    bg_set_error_errno(error, ENOMEM, "Cannot read the snapshot table");
+    return false;
+  }
+  uint64_t offset = header->snapshots_offset;
+  for (; read.count < header->snapshot_count;) {
+    Qcow2Snapshot *snapshot = &read.list[read.count++];
+    if (!read_entry(file, &offset, snapshot, error))
+      return false;
+    if (offset > file_end || offset - header->snapshots_offset > QCOW2_MAX_SNAPSHOT_BYTES) {
+      bg_set_error(error, EINVAL, "The snapshot table is larger than the file or than 64 MiB");
+      return false;
+    }
+    if (!check_l1(snapshot, header->cluster_bits, file_end, error))
+      return false;
+  }
+  read.bytes = header->snapshot_count ? offset - header->snapshots_offset : 0;
+  *snapshots = read;
+  read = (Qcow2Snapshots){0};
+  return true;
+}
