@@ -167,7 +167,7 @@ int bgfs_mount(const BgfsOptions *options)
 {
   bgfs_log_start(options->debug);
   g_autoptr(GError) error = NULL;
-  g_autofree char *mountpoint = bgfs_mountpoint_check(options->mountpoint, &error);
+  g_autofree char *mountpoint = bgfs_mountpoint_check(options->mountpoint, options->image, &error);
   if (!mountpoint) {
     print_error(error);
     return EXIT_FAILURE;

@@ -23,26 +23,6 @@ static bool is_empty(const char *path, GError **error)
   return empty;
 }
 
-char *bgfs_mountpoint_check(const char *path, GError **error)
-{
-  struct stat st;
-  g_autofree char *resolved = NULL;
-  char *real = realpath(path, NULL);
-  if (!real || stat(real, &st) < 0) {
-    int err = errno;
-    free(real);
-    bg_set_error_errno(error, err, "mountpoint '%s'", path);
-    return NULL;
-  }
-  resolved = g_strdup(real);
-  free(real);
-  if (!S_ISDIR(st.st_mode)) {
-    bg_set_error(error, ENOTDIR, "mountpoint '%s': not a directory", path);
-    return NULL;
-  }
-  return is_empty(resolved, error) ? g_steal_pointer(&resolved) : NULL;
-}
-
 /* Compares directories, not names: the same one can have several. */
 static bool lies_inside(const char *filename, const struct stat *directory)
 {
@@ -93,4 +73,26 @@ bool bgfs_mountpoint_check_file(const char *mountpoint, const char *filename, GE
     current = below;
   }
   return true;
+}
+
+char *bgfs_mountpoint_check(const char *path, const char *image, GError **error)
+{
+  struct stat st;
+  g_autofree char *resolved = NULL;
+  char *real = realpath(path, NULL);
+  if (!real || stat(real, &st) < 0) {
+    int err = errno;
+    free(real);
+    bg_set_error_errno(error, err, "mountpoint '%s'", path);
+    return NULL;
+  }
+  resolved = g_strdup(real);
+  free(real);
+  if (!S_ISDIR(st.st_mode)) {
+    bg_set_error(error, ENOTDIR, "mountpoint '%s': not a directory", path);
+    return NULL;
+  }
+  if (image && !bgfs_mountpoint_check_file(resolved, image, error))
+    return NULL;
+  return is_empty(path, error) ? g_steal_pointer(&resolved) : NULL;
 }

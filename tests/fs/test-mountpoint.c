@@ -34,7 +34,7 @@ TestSuite(mountpoint, .init = setup, .fini = teardown);
 static void assert_refused(const char *path, int err)
 {
   g_autoptr(GError) error = NULL;
-  cr_assert_null(bgfs_mountpoint_check(path, &error), "%s", path);
+  cr_assert_null(bgfs_mountpoint_check(path, NULL, &error), "%s", path);
   cr_assert_eq(bg_error_errno(error), err, "%s: %s", path, error->message);
   cr_assert_not_null(strstr(error->message, path));
 }
@@ -42,8 +42,8 @@ static void assert_refused(const char *path, int err)
 Test(mountpoint, an_empty_directory_by_its_real_name)
 {
   cr_assert_eq(symlink("empty", "link"), 0);
-  g_autofree char *plain = bgfs_mountpoint_check("empty", NULL);
-  g_autofree char *linked = bgfs_mountpoint_check("link/", NULL);
+  g_autofree char *plain = bgfs_mountpoint_check("empty", "image", NULL);
+  g_autofree char *linked = bgfs_mountpoint_check("link/", NULL, NULL);
   cr_assert(g_path_is_absolute(plain));
   cr_assert_str_eq(plain, linked);
 }
@@ -64,6 +64,9 @@ Test(mountpoint, an_image_inside)
   cr_assert_eq(bg_error_errno(error), EINVAL);
   cr_assert_not(bgfs_mountpoint_check_file("full", "link", NULL), "through a link");
   cr_assert_not(bgfs_mountpoint_check_file(directory, "full/image", NULL), "deeper");
+  g_clear_error(&error);
+  cr_assert_null(bgfs_mountpoint_check("full", "full/image", &error));
+  cr_assert_eq(bg_error_errno(error), EINVAL, "the reason is not that it is not empty");
   cr_assert(bgfs_mountpoint_check_file("full", "image", NULL));
   cr_assert(bgfs_mountpoint_check_file("empty", "full/image", NULL));
 }
