@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -89,7 +90,7 @@ char *bgfs_process_users(const char *path)
   g_autoptr(GDir) directory = g_dir_open("/proc", 0, NULL);
   for (const char *name; directory && count < MAX_NAMED && (name = g_dir_read_name(directory));) {
     g_autofree char *process = g_build_filename("/proc", name, NULL);
-    if (!isdigit((unsigned char)*name) || !uses(process, path))
+    if (!isdigit((unsigned char)*name) || atoi(name) == getpid() || !uses(process, path))
       continue;
     g_autofree char *file = g_build_filename(process, "comm", NULL);
     g_autofree char *command = NULL;
