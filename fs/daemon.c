@@ -27,6 +27,15 @@ static _Noreturn void wait_for_child(int descriptor, pid_t child)
   _exit(WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
 
+/* What the caller happened to have open (pipes somebody reads to their end, lock files) must not stay open as long as the mount
+ * stands. */
+static void keep_only(int descriptor)
+{
+  if (descriptor > STDERR_FILENO + 1)
+    close_range(STDERR_FILENO + 1, descriptor - 1, 0);
+  close_range(descriptor + 1, ~0U, 0);
+}
+
 int bgfs_daemon_fork(void)
 {
   int ends[2];
@@ -42,7 +51,7 @@ int bgfs_daemon_fork(void)
     close(ends[1]);
     wait_for_child(ends[0], child);
   }
-  close(ends[0]);
+  keep_only(ends[1]);
   return ends[1];
 }
 
