@@ -224,7 +224,7 @@ static void grant_edges_to(Change *change, const BgNode *node)
   for (guint i = 0; i < change->plan.holds->len; i++) {
     BgPlanHold *hold = &g_array_index(change->plan.holds, BgPlanHold, i);
     BgEdge *edge = bg_hold_edge(hold->hold);
-    if (edge && bg_plan_child(change->proposal, edge) == node)
+    if (edge && bg_proposal_child(change->proposal, edge) == node)
       atomic_fetch_or(&edge->hold.granted, hold->perm);
   }
 }

@@ -229,7 +229,7 @@ static char *choose_name(BgBatch *batch, BgDict *options, const char *name, GErr
 BgNode *bg_open_node(BgBatch *batch, BgDict *options, const char *name, BgProbe probe, BgOpening *up, GError **error)
 {
   BgOpening opening = {.batch = batch, .up = up, .depth = up ? up->depth + 1 : 0};
-  if (opening.depth > BG_DEPTH_MAX * 2) {
+  if (opening.depth > BG_DEPTH_MAX) {
     bg_set_error(error, ELOOP, "more than %d disks below each other", BG_DEPTH_MAX);
     return NULL;
   }

@@ -4,7 +4,7 @@
 
 #include "graph/node.h"
 
-#define BG_DEPTH_MAX 256 /* nodes below each other */
+#define BG_DEPTH_MAX 256 /* disks below each other, opened by one another */
 
 /* What is opened together. */
 typedef struct BgBatch {

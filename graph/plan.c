@@ -1,157 +1,15 @@
 #include "graph/plan.h"
 
+#include "graph/order.h"
 #include "graph/perm.h"
 
 #include <errno.h>
 #include <string.h>
 
-void bg_proposal_init(BgProposal *proposal)
-{
-  proposal->holds = g_array_new(FALSE, FALSE, sizeof(BgPlanHold));
-  proposal->retargets = g_array_new(FALSE, FALSE, sizeof(BgRetarget));
-  proposal->overrides = g_array_new(FALSE, FALSE, sizeof(BgOverride));
-  proposal->starts = g_ptr_array_new();
-  proposal->settle = false;
-}
-
-void bg_proposal_clear(BgProposal *proposal)
-{
-  g_clear_pointer(&proposal->holds, g_array_unref);
-  g_clear_pointer(&proposal->retargets, g_array_unref);
-  g_clear_pointer(&proposal->overrides, g_array_unref);
-  g_clear_pointer(&proposal->starts, g_ptr_array_unref);
-}
-
-void bg_proposal_start(BgProposal *proposal, BgNode *node)
-{
-  if (!g_ptr_array_find(proposal->starts, node, NULL))
-    g_ptr_array_add(proposal->starts, node);
-}
-
-void bg_proposal_hold(BgProposal *proposal, BgHold *hold, BgPerm perm, BgPerm shared)
-{
-  BgPlanHold entry = {hold, perm, shared};
-  g_array_append_val(proposal->holds, entry);
-  bg_proposal_start(proposal, hold->node);
-}
-
-void bg_proposal_retarget(BgProposal *proposal, BgEdge *edge, BgNode *to)
-{
-  BgRetarget entry = {edge, to};
-  g_array_append_val(proposal->retargets, entry);
-  bg_proposal_start(proposal, edge->parent);
-  if (edge->hold.node)
-    bg_proposal_start(proposal, edge->hold.node);
-}
-
 void bg_plan_clear(BgPlan *plan)
 {
   g_clear_pointer(&plan->nodes, g_array_unref);
   g_clear_pointer(&plan->holds, g_array_unref);
-}
-
-/* ── the graph as proposed ── */
-
-static const BgRetarget *find_retarget(const BgProposal *proposal, const BgEdge *edge)
-{
-  for (guint i = 0; i < proposal->retargets->len; i++) {
-    const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
-    if (retarget->edge == edge)
-      return retarget;
-  }
-  return NULL;
-}
-
-BgNode *bg_plan_child(const BgProposal *proposal, const BgEdge *edge)
-{
-  const BgRetarget *retarget = find_retarget(proposal, edge);
-  return retarget ? retarget->to : edge->hold.node;
-}
-
-static const BgOverride *find_override(const BgProposal *proposal, const BgNode *node)
-{
-  for (guint i = 0; i < proposal->overrides->len; i++) {
-    const BgOverride *override = &g_array_index(proposal->overrides, BgOverride, i);
-    if (override->node == node)
-      return override;
-  }
-  return NULL;
-}
-
-/* The edges of `node` that have a child in the proposed graph. */
-static GPtrArray *proposed_children(const BgProposal *proposal, const BgNode *node)
-{
-  GPtrArray *edges = g_ptr_array_new();
-  for (guint i = 0; i < node->children->len; i++)
-    if (bg_plan_child(proposal, node->children->pdata[i]))
-      g_ptr_array_add(edges, node->children->pdata[i]);
-  for (guint i = 0; i < proposal->retargets->len; i++) {
-    const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
-    if (retarget->edge->parent == node && retarget->to && !g_ptr_array_find(edges, retarget->edge, NULL))
-      g_ptr_array_add(edges, retarget->edge);
-  }
-  return edges;
-}
-
-/* The holds on `node` in the proposed graph, arriving ones included. */
-static GPtrArray *proposed_holders(const BgProposal *proposal, const BgNode *node)
-{
-  GPtrArray *holders = g_ptr_array_new();
-  for (guint i = 0; i < node->holders->len; i++) {
-    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
-    if (!edge || bg_plan_child(proposal, edge) == node)
-      g_ptr_array_add(holders, node->holders->pdata[i]);
-  }
-  for (guint i = 0; i < proposal->retargets->len; i++) {
-    const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
-    if (retarget->to == node && retarget->edge->hold.node != node)
-      g_ptr_array_add(holders, &retarget->edge->hold);
-  }
-  for (guint i = 0; i < proposal->holds->len; i++) {
-    BgHold *hold = g_array_index(proposal->holds, BgPlanHold, i).hold;
-    if (hold->node == node && !g_ptr_array_find(holders, hold, NULL))
-      g_ptr_array_add(holders, hold);
-  }
-  return holders;
-}
-
-/* ── order ── */
-
-typedef struct Ordering {
-  const BgProposal *proposal;
-  GHashTable *seen;   /* node → 1 under way, 2 done */
-  GPtrArray *reverse; /* children first */
-} Ordering;
-
-static bool order_visit(Ordering *ordering, BgNode *node, GError **error)
-{
-  int mark = GPOINTER_TO_INT(g_hash_table_lookup(ordering->seen, node));
-  if (mark == 2)
-    return true;
-  if (mark == 1) {
-    bg_set_error(error, ELOOP, "node '%s': would become its own child", node->name);
-    return false;
-  }
-  g_hash_table_insert(ordering->seen, node, GINT_TO_POINTER(1));
-  g_autoptr(GPtrArray) edges = proposed_children(ordering->proposal, node);
-  for (guint i = 0; i < edges->len; i++)
-    if (!order_visit(ordering, bg_plan_child(ordering->proposal, edges->pdata[i]), error))
-      return false;
-  g_hash_table_insert(ordering->seen, node, GINT_TO_POINTER(2));
-  g_ptr_array_add(ordering->reverse, node);
-  return true;
-}
-
-/* All nodes at or below the starts, children first. NULL: a cycle. */
-static GPtrArray *order_below(const BgProposal *proposal, GError **error)
-{
-  g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
-  g_autoptr(GPtrArray) reverse = g_ptr_array_new();
-  Ordering ordering = {proposal, seen, reverse};
-  for (guint i = 0; i < proposal->starts->len; i++)
-    if (!order_visit(&ordering, proposal->starts->pdata[i], error))
-      return NULL;
-  return g_steal_pointer(&reverse);
 }
 
 /* ── permissions ── */
@@ -237,7 +95,7 @@ static bool check_writable(Planner *planner, const BgNode *node, const BgNodeOpt
 static void plan_edges(Planner *planner, const BgPlanNode *entry, const BgNodeOptions *common)
 {
   const BgNode *node = entry->node;
-  g_autoptr(GPtrArray) edges = proposed_children(planner->proposal, node);
+  g_autoptr(GPtrArray) edges = bg_proposal_children(planner->proposal, node);
   for (guint i = 0; i < edges->len; i++) {
     BgEdge *edge = edges->pdata[i];
     BgPerm perm, shared;
@@ -269,8 +127,8 @@ static void sum_holds(const Planner *planner, const GPtrArray *holders, BgMode *
 
 static bool plan_node(Planner *planner, BgNode *node, GError **error)
 {
-  g_autoptr(GPtrArray) holders = proposed_holders(planner->proposal, node);
-  const BgOverride *override = find_override(planner->proposal, node);
+  g_autoptr(GPtrArray) holders = bg_proposal_holders(planner->proposal, node);
+  const BgOverride *override = bg_proposal_override(planner->proposal, node);
   const BgNodeOptions *common = override ? &override->common : &node->common;
   BgPlanNode entry = {.node = node, .override = override};
 
@@ -314,7 +172,7 @@ bool bg_plan_make(BgPlan *plan, const BgProposal *proposal, bool assume_storage,
 {
   if (refusal)
     *refusal = BG_STATE_BLOCKED;
-  g_autoptr(GPtrArray) reverse = order_below(proposal, error);
+  g_autoptr(GPtrArray) reverse = bg_order_below(proposal, error);
   if (!reverse)
     return false;
   g_autoptr(GHashTable) index = g_hash_table_new(NULL, NULL);
