@@ -17,6 +17,7 @@ export BLOCKGRAPHFS PATH LC_ALL
 declare -A daemon_of=() # mount point → process
 own_processes=()
 own_loops=()
+own_mounts=() # other than blockgraphfs's
 own_scratch=
 
 # ── outcomes ──
@@ -86,6 +87,7 @@ cleanup() {
   trap - ERR
   set +e
   cd /
+  for mountpoint in "${own_mounts[@]}"; do umount -l "$mountpoint" 2>/dev/null; done
   for loop in "${own_loops[@]}"; do losetup -d "$loop" 2>/dev/null; done
   for pid in "${own_processes[@]}"; do end_process "$pid"; done
   for mountpoint in "${!daemon_of[@]}"; do
@@ -325,6 +327,13 @@ poke() {
   bytes=$(printf '\\x%s' "$@")
   # shellcheck disable=SC2059 # the bytes are the format
   printf "$bytes" | dd of="$file" bs=1 seek="$offset" conv=notrunc status=none
+}
+
+# forget_backing_format IMAGE: takes the format of the backing file out of the image's header.
+forget_backing_format() {
+  local offset
+  offset=$(grep -obUaP '\xe2\x79\x2a\xca' "$1" | head -n 1 | cut -d : -f 1)
+  poke "$1" "$offset" 00 00 00 00
 }
 
 # ── an ordinary user ──

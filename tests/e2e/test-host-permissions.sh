@@ -10,13 +10,7 @@ mkdir store view
 qemu-img create -q -f qcow2 store/disk.qcow2 4M
 mount --bind store view 2>/dev/null || skip "bind mounts are not permitted"
 mount -o remount,bind,ro view
-own_views=("$scratch/view")
-leave_views() {
-  local view
-  for view in "${own_views[@]}"; do umount -l "$view" 2>/dev/null || true; done
-  cleanup
-}
-trap leave_views EXIT
+own_mounts+=("$scratch/view")
 mount_graph mnt view/disk.qcow2
 assert_mode mnt/disk 444 1
 assert_open_fails "Read-only file system" mnt/disk

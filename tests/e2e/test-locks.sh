@@ -8,8 +8,9 @@ need_tools qemu-img qemu-io getfattr
 hold() {
   rm -f commands
   mkfifo commands
-  background qemu-io -f "$2" "$1" <commands >held 2>&1
+  qemu-io -f "$2" "$1" <commands >held 2>&1 &
   holder=$!
+  own_processes+=("$holder")
   exec 9>commands
   printf "write 0 512\nflush\n" >&9
   wait_for 10 "qemu-io holds the image" grep -q wrote held

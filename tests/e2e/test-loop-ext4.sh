@@ -9,6 +9,7 @@ losetup -f >/dev/null 2>&1 || skip "loop devices are not available"
 random_bytes 12M 7 >content
 qemu-img create -q -f qcow2 base.qcow2 128M
 mkdir fs
+own_mounts+=("$scratch/fs")
 
 try() {
   local direct=$1 loop before copies

@@ -43,7 +43,8 @@ assert_same mnt/disk there/base.raw
 unmount mnt
 
 note "without a recorded format: raw where the head matches no format"
-qemu-img rebase -q -u -b below/base.raw here/disk.qcow2
+qemu-img rebase -q -u -b below/base.raw -F raw here/disk.qcow2
+forget_backing_format here/disk.qcow2
 mount_graph mnt here/disk.qcow2
 assert_same mnt/disk there/base.raw
 unmount mnt

@@ -52,7 +52,7 @@ refuse_poked() {
 refuse_backing() {
   rm -rf images/*
   qemu-img create -q -f qcow2 images/a.qcow2 64M
-  qemu-img rebase -q -u -b "$3" ${4:+-F "$4"} images/a.qcow2
+  qemu-img rebase -q -u -b "$3" -F "$4" images/a.qcow2
   refuse "$1" "$2" images/a.qcow2 mnt
 }
 
@@ -98,7 +98,7 @@ refuse_backing "missing backing file" "gone.qcow2" gone.qcow2 qcow2
 refuse_backing "backing file outside the directory" "--allow-reference" "$scratch/elsewhere/base.qcow2" qcow2
 refuse_backing "backing file outside, relative" "--allow-reference" ../elsewhere/base.qcow2 qcow2
 refuse_backing "json: backing file" "json:.*--(allow-reference|trust-images)|--(allow-reference|trust-images).*json:" \
-  'json:{"driver":"null-co","size":67108864}' ""
+  'json:{"driver":"null-co","size":67108864}' raw
 refuse_backing "nbd: backing file" "nbd:" nbd://localhost:10999/x raw
 refuse_backing "backing file is a device" "/dev/zero" /dev/zero raw
 refuse_backing "backing loop of one" "a.qcow2|cycle|loop" a.qcow2 qcow2
@@ -113,7 +113,8 @@ qemu-img rebase -q -u -b link.qcow2 -F qcow2 images/a.qcow2
 refuse "link that leads outside" "--allow-reference" images/a.qcow2 mnt
 rm images/link.qcow2
 qemu-img create -q -f qcow2 images/c.qcow2 64M
-qemu-img rebase -q -u -b c.qcow2 images/a.qcow2
+qemu-img rebase -q -u -b c.qcow2 -F qcow2 images/a.qcow2
+forget_backing_format images/a.qcow2
 refuse "backing file without a format" "format" images/a.qcow2 mnt
 rm -rf images/*
 for i in {0..299}; do
