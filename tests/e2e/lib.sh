@@ -86,7 +86,7 @@ cleanup() {
   local status=$? mountpoint pid loop
   trap - ERR
   set +e
-  cd /
+  cd "$scratch"
   for mountpoint in "${own_mounts[@]}"; do umount -l "$mountpoint" 2>/dev/null; done
   for loop in "${own_loops[@]}"; do losetup -d "$loop" 2>/dev/null; done
   for pid in "${own_processes[@]}"; do end_process "$pid"; done
@@ -96,6 +96,7 @@ cleanup() {
     fi
     end_process "${daemon_of[$mountpoint]}"
   done
+  cd /
   [[ -n $own_scratch ]] && rm -rf --one-file-system "$own_scratch"
   exit "$status"
 }
@@ -151,8 +152,9 @@ process_gone() {
 # ── mounts ──
 
 is_mounted() {
-  local path
-  path=$(realpath -s "$1")
+  # Not realpath: an ordinary user's mount does not let root in.
+  local path=$1
+  [[ $path == /* ]] || path=$PWD/$path
   grep -qF " $path " /proc/self/mountinfo
 }
 
@@ -163,7 +165,8 @@ mount_graph() {
   local mountpoint=$1
   shift
   mkdir -p "$mountpoint"
-  "${runner[@]}" "$BLOCKGRAPHFS" -f "$@" "$mountpoint" </dev/null >"$mountpoint.log" 2>&1 &
+  # The daemon must not inherit what the test holds open: files of a mount, the input of a process.
+  "${runner[@]}" "$BLOCKGRAPHFS" -f "$@" "$mountpoint" </dev/null >"$mountpoint.log" 2>&1 7>&- 8>&- 9>&- &
   daemon=$!
   daemon_of[$mountpoint]=$daemon
   if ! poll 20 mounted_or_ended "$mountpoint" "$daemon" || ! is_mounted "$mountpoint"; then

@@ -38,7 +38,7 @@ assert_equal "$(stat -c %s mnt/top.file)" "$(stat -c %s top.qcow2)" "size of top
 
 note "qemu-img reads the nodes as well"
 qemu-img compare -q -f raw -F raw mnt/top top.raw
-qemu-img check -q -f qcow2 mnt/top.file
+qemu-img check -q 'json:{"driver":"qcow2","backing":null,"file":{"driver":"file","filename":"mnt/top.file"}}'
 
 unmount mnt
 assert_equal "$(digest ./*.qcow2 base.raw)" "$before" "digest of the images"

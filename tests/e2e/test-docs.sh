@@ -8,7 +8,8 @@ note "every option of --help is in the manual and in the completion"
 options=$("$BLOCKGRAPHFS" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u)
 [[ $(wc -l <<<"$options") -gt 8 ]] || fail "--help names few options: $options"
 for option in $options; do
-  grep -qF -- "${option//-/\\-}" "$manual" || fail "$option is not in the manual"
+  spelt=${option#-}
+  grep -qF -- "${spelt//-/\\-}" "$manual" || fail "$option is not in the manual"
   grep -qF -- "$option" "$source_dir/contrib/completion/blockgraphfs" || fail "$option is not in the completion"
 done
 
