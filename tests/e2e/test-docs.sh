@@ -16,6 +16,7 @@ done
 note "completion completes"
 complete_line() {
   (
+    trap - ERR
     # shellcheck disable=SC1091 # shipped beside
     . "$source_dir/contrib/completion/blockgraphfs"
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
@@ -36,6 +37,6 @@ fi
 if command -v shellcheck >/dev/null; then
   note "shellcheck finds no fault"
   cd "$source_dir"
-  shellcheck -x contrib/deps contrib/quickstart contrib/check contrib/lib.sh contrib/bench/* contrib/completion/* .ci/run \
+  shellcheck contrib/deps contrib/quickstart contrib/check contrib/lib.sh contrib/bench/* contrib/completion/* .ci/run \
     tests/e2e/run tests/e2e/*.sh >&2
 fi

@@ -30,7 +30,7 @@ user_mode_is() {
 note "chmod a-w on the image: 444 and EACCES; chmod u+w: 644 again, without mounting again"
 as_user chmod a-w disk.qcow2
 wait_for 2 "the mode is 444" user_mode_is mnt/disk 444
-assert_fails "Permission denied" as_user dd if=/dev/null of=mnt/disk conv=notrunc
+assert_fails "Permission denied" "${user_runner[@]}" dd if=/dev/null of=mnt/disk conv=notrunc
 assert_equal "$(as_user getfattr --only-values -n user.blockgraph.write-state mnt/disk)" unwritable "write state"
 as_user chmod u+w disk.qcow2
 wait_for 2 "the mode is 644" user_mode_is mnt/disk 644
@@ -54,10 +54,10 @@ qemu-img create -q -f qcow2 root.qcow2 1M
 chmod 644 root.qcow2
 mount_graph mnt root.qcow2
 assert_equal "$(as_user stat -c %a mnt/root)" 444 "mode"
-assert_fails "Permission denied" as_user dd if=/dev/null of=mnt/root conv=notrunc
+assert_fails "Permission denied" "${user_runner[@]}" dd if=/dev/null of=mnt/root conv=notrunc
 unmount mnt
 
 note "an unreadable image is refused"
 chmod 600 root.qcow2
-assert_fails "root.qcow2.*Permission denied" as_user "$BLOCKGRAPHFS" root.qcow2 mnt
+assert_fails "root.qcow2.*Permission denied" "${user_runner[@]}" "$BLOCKGRAPHFS" root.qcow2 mnt
 ! is_mounted mnt || fail "something is mounted"
