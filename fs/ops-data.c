@@ -4,29 +4,30 @@
 
 #include <string.h>
 
-static void read_text(fuse_req_t req, const char *text, size_t size, off_t offset)
+/* A piece of the text, at most `size` bytes. */
+static ssize_t copy_text(const char *text, void *buffer, size_t size, uint64_t offset)
 {
   size_t length = strlen(text);
-  size_t start = MIN((uint64_t)offset, length);
-  fuse_reply_buf(req, text + start, MIN(size, length - start));
+  size_t start = MIN(offset, length);
+  size_t piece = MIN(size, length - start);
+  memcpy(buffer, text + start, piece);
+  return piece;
 }
 
+/* Replies come out of the thread's own buffer: once the caller has its answer, it may let go of the handle. */
 void bgfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
   (void)ino;
   BgfsHandle *handle = bgfs_handle(fi);
-  if (!handle->inode) {
-    read_text(req, handle->text, size, offset);
-    return;
-  }
-  bgfs_handle_in_use(handle);
   void *buffer = bgfs_buffer(bgfs_fs(req));
   if (!buffer || size > BGFS_MAX_REQUEST) {
     fuse_reply_err(req, buffer ? EINVAL : ENOMEM);
     return;
   }
+  bgfs_handle_in_use(handle);
   struct iovec iov = {buffer, size};
-  ssize_t result = bg_user_preadv(handle->user, &iov, 1, offset);
+  ssize_t result =
+      handle->inode ? bg_user_preadv(handle->user, &iov, 1, offset) : copy_text(handle->text, buffer, size, offset);
   if (result < 0)
     fuse_reply_err(req, -result);
   else
