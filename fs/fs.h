@@ -6,6 +6,7 @@
 
 #include "fs/changes.h"
 #include "fs/closing.h"
+#include "fs/init-reply.h"
 #include "fs/inode.h"
 #include "fs/notify.h"
 
@@ -23,12 +24,15 @@ typedef struct BgfsFs {
   BgfsNotify *notify;
   BgfsChanges *changes;
   BgfsClosing *closing;
-  bool read_only;            /* the whole mount: no file shows `w` */
-  bool writeback;            /* the kernel may cache writes */
-  struct timespec started;   /* the times of what has none of its own */
-  pthread_key_t buffers;     /* see buffer.h */
-  void (*ready)(void *data); /* the kernel has accepted the mount; called once */
-  void *ready_data;
+  bool read_only;                 /* the whole mount: no file shows `w` */
+  bool writeback;                 /* the kernel may cache writes */
+  struct timespec started;        /* the times of what has none of its own */
+  pthread_key_t buffers;          /* see buffer.h */
+  void (*ready)(void *data);      /* the kernel has accepted the mount; called once */
+  void (*first_open)(void *data); /* a file is about to be opened for the first time; called once */
+  void *callback_data;
+  atomic_bool opened;
+  BgfsInitReply init_reply;
 } BgfsFs;
 
 static inline BgfsFs *bgfs_fs(fuse_req_t req)

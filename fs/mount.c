@@ -39,6 +39,12 @@ static void on_ready(void *data)
   mount->parent = -1;
 }
 
+static void on_first_open(void *data)
+{
+  Mount *mount = data;
+  bgfs_session_raise_read_ahead(mount->session);
+}
+
 /* Before the mount stands there is nothing to clean up: nothing was written. The first signal then takes the mount away and lets open
  * files finish, the second one does not wait for them. */
 static void on_signal(void *data, int signal)
@@ -68,7 +74,8 @@ static void fs_init(Mount *mount)
   fs->read_only = mount->options->read_only;
   fs->writeback = mount->options->writeback;
   fs->ready = on_ready;
-  fs->ready_data = mount;
+  fs->first_open = on_first_open;
+  fs->callback_data = mount;
   clock_gettime(CLOCK_REALTIME, &fs->started);
 }
 

@@ -74,6 +74,8 @@ static void open_virtual(fuse_req_t req, fuse_ino_t ino, int flags)
 void bgfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   BgfsFs *fs = bgfs_fs(req);
+  if (!atomic_exchange(&fs->opened, true))
+    fs->first_open(fs->callback_data);
   if (bgfs_virtual_name(ino)) {
     open_virtual(req, ino, fi->flags);
     return;

@@ -15,7 +15,7 @@ static void op_init(void *data, struct fuse_conn_info *conn)
   conn->max_write = MIN(conn->max_write, (unsigned)BGFS_MAX_REQUEST);
   conn->max_background = 64;
   conn->congestion_threshold = 48;
-  fs->ready(fs->ready_data);
+  fs->ready(fs->callback_data);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)

@@ -88,8 +88,7 @@ static struct fuse_session *mount_captured(BgfsFs *fs, const char *options, cons
   return fuse;
 }
 
-/* The kernel reads ahead 128 KiB at a time unless told otherwise; only root may tell. */
-static void raise_read_ahead(const BgfsSession *session)
+void bgfs_session_raise_read_ahead(BgfsSession *session)
 {
   g_autofree char *path = g_strdup_printf("/sys/class/bdi/%u:%u/read_ahead_kb", session->major, session->minor);
   int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -117,8 +116,10 @@ BgfsSession *bgfs_session_mount(BgfsFs *fs, const BgfsOptions *options, const ch
   session->fuse = fuse;
   session->mountpoint = g_strdup(mountpoint);
   session->loop_thread = pthread_self();
-  if (device_at(mountpoint, &session->major, &session->minor))
-    raise_read_ahead(session);
+  if (bgfs_init_reply_install(fuse) < 0)
+    g_warning("writes will be slower: libfuse takes no input and output of ours");
+  if (!device_at(mountpoint, &session->major, &session->minor))
+    g_warning("mountpoint '%s': %s", mountpoint, g_strerror(errno));
   return session;
 }
 

@@ -16,6 +16,10 @@ void bgfs_session_free(BgfsSession *session);
 
 struct fuse_session *bgfs_session_fuse(BgfsSession *session);
 
+/* Lets the kernel read files ahead by as much as one request holds; only root can. While the loop runs, after the first requests: what
+ * the kernel negotiates at the start would take it back. */
+void bgfs_session_raise_read_ahead(BgfsSession *session);
+
 /* Serves with many threads until the mount is gone and its last handle too, or until bgfs_session_stop(). Called by the thread that
  * called bgfs_session_mount(). 0 or -errno. */
 int bgfs_session_loop(BgfsSession *session);

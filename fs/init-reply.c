@@ -1,0 +1,64 @@
+#include "fs/init-reply.h"
+
+#include "fs/fs.h"
+
+#include <linux/fuse.h>
+#include <unistd.h>
+
+#ifndef FUSE_INIT_EXT
+#define FUSE_INIT_EXT (1 << 30)
+#endif
+#ifndef FUSE_DIRECT_IO_ALLOW_MMAP
+#define FUSE_DIRECT_IO_ALLOW_MMAP (UINT64_C(1) << 36)
+#endif
+
+void bgfs_init_reply_request(BgfsInitReply *init, const void *request, size_t length)
+{
+  const struct fuse_in_header *header = request;
+  const struct fuse_init_in *in = (const void *)(header + 1);
+  if (length < sizeof(*header) + offsetof(struct fuse_init_in, unused) || header->opcode != FUSE_INIT)
+    return;
+  init->unique = header->unique;
+  init->flags = in->flags;
+  if (in->flags & FUSE_INIT_EXT)
+    init->flags |= (uint64_t)in->flags2 << 32;
+}
+
+/* The kernel waits for the reply to INIT before it sends anything else: nobody else writes here meanwhile. */
+void bgfs_init_reply_patch(BgfsInitReply *init, const struct iovec *iov, int count)
+{
+  if (init->unique == 0 || count != 2 || iov[0].iov_len != sizeof(struct fuse_out_header) ||
+      iov[1].iov_len != sizeof(struct fuse_init_out))
+    return;
+  const struct fuse_out_header *header = iov[0].iov_base;
+  struct fuse_init_out *out = iov[1].iov_base;
+  if (header->unique != init->unique || header->error != 0)
+    return;
+  init->unique = 0;
+  uint64_t wanted = init->flags & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_DIRECT_IO_ALLOW_MMAP);
+  out->flags |= (uint32_t)wanted;
+  if (out->flags & FUSE_INIT_EXT)
+    out->flags2 |= wanted >> 32;
+}
+
+static ssize_t read_request(int fd, void *buffer, size_t size, void *data)
+{
+  BgfsFs *fs = data;
+  ssize_t got = read(fd, buffer, size);
+  if (got > 0)
+    bgfs_init_reply_request(&fs->init_reply, buffer, got);
+  return got;
+}
+
+static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
+{
+  BgfsFs *fs = data;
+  bgfs_init_reply_patch(&fs->init_reply, iov, count);
+  return writev(fd, iov, count);
+}
+
+int bgfs_init_reply_install(struct fuse_session *session)
+{
+  const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
+  return fuse_session_custom_io(session, &io, fuse_session_fd(session));
+}

@@ -1,0 +1,30 @@
+/* Features of the kernel that libfuse before 3.17 cannot ask for: added to its INIT reply on the way out.
+ *
+ * FUSE_HANDLE_KILLPRIV_V2: node files have neither set-id bits nor capabilities. Unless told so the kernel asks for
+ * security.capability before every write.
+ * FUSE_DIRECT_IO_ALLOW_MMAP: files that are opened uncached can be mapped all the same. */
+#ifndef BGFS_INIT_REPLY_H
+#define BGFS_INIT_REPLY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct fuse_session;
+
+/* What is known of the INIT request; zeroed at first. */
+typedef struct BgfsInitReply {
+  uint64_t unique; /* of the request that waits for its reply; 0: none */
+  uint64_t flags;  /* that the kernel offers */
+} BgfsInitReply;
+
+/* Between mount and loop. 0 or -errno. The session's user data is a BgfsFs. */
+int bgfs_init_reply_install(struct fuse_session *session);
+
+/* Looks at a request of `length` bytes. */
+void bgfs_init_reply_request(BgfsInitReply *init, const void *request, size_t length);
+/* Changes the reply in `iov` if it is the one to that request. */
+void bgfs_init_reply_patch(BgfsInitReply *init, const struct iovec *iov, int count);
+
+#endif

@@ -1,0 +1,70 @@
+#include "fs/init-reply.h"
+
+#include <criterion/criterion.h>
+#include <linux/fuse.h>
+#include <string.h>
+
+#define ALLOW_MMAP (UINT64_C(1) << 36)
+
+typedef struct Request {
+  struct fuse_in_header header;
+  struct fuse_init_in in;
+} Request;
+
+static Request init_request(uint64_t flags)
+{
+  return (Request){.header = {.len = sizeof(Request), .opcode = FUSE_INIT, .unique = 2},
+                   .in = {.major = 7, .minor = 45, .flags = (uint32_t)flags, .flags2 = flags >> 32}};
+}
+
+static struct fuse_init_out patched(BgfsInitReply *init, uint64_t unique, uint32_t flags)
+{
+  struct fuse_out_header header = {.unique = unique};
+  struct fuse_init_out out = {.flags = flags};
+  struct iovec iov[] = {{&header, sizeof(header)}, {&out, sizeof(out)}};
+  bgfs_init_reply_patch(init, iov, 2);
+  return out;
+}
+
+Test(init_reply, what_the_kernel_offers_is_taken)
+{
+  BgfsInitReply init = {0};
+  Request request = init_request(FUSE_INIT_EXT | FUSE_HANDLE_KILLPRIV_V2 | ALLOW_MMAP | FUSE_POSIX_ACL);
+  bgfs_init_reply_request(&init, &request, sizeof(request));
+  struct fuse_init_out out = patched(&init, 2, FUSE_INIT_EXT | FUSE_BIG_WRITES);
+  cr_assert_eq(out.flags, FUSE_INIT_EXT | FUSE_BIG_WRITES | FUSE_HANDLE_KILLPRIV_V2);
+  cr_assert_eq(out.flags2, ALLOW_MMAP >> 32);
+}
+
+Test(init_reply, what_it_does_not_offer_is_not)
+{
+  BgfsInitReply init = {0};
+  Request request = init_request(FUSE_HANDLE_KILLPRIV_V2);
+  bgfs_init_reply_request(&init, &request, sizeof(request));
+  struct fuse_init_out out = patched(&init, 2, FUSE_BIG_WRITES);
+  cr_assert_eq(out.flags, FUSE_BIG_WRITES | FUSE_HANDLE_KILLPRIV_V2);
+  cr_assert_eq(out.flags2, 0);
+}
+
+Test(init_reply, other_replies_stay_as_they_are)
+{
+  BgfsInitReply init = {0};
+  cr_assert_eq(patched(&init, 2, 0).flags, 0, "no request yet");
+  Request request = init_request(FUSE_HANDLE_KILLPRIV_V2);
+  bgfs_init_reply_request(&init, &request, sizeof(request));
+  cr_assert_eq(patched(&init, 4, 0).flags, 0, "another request's");
+  cr_assert_neq(patched(&init, 2, 0).flags, 0);
+  cr_assert_eq(patched(&init, 2, 0).flags, 0, "only once");
+}
+
+Test(init_reply, other_requests_are_no_init)
+{
+  BgfsInitReply init = {0};
+  Request request = init_request(FUSE_HANDLE_KILLPRIV_V2);
+  request.header.opcode = FUSE_WRITE;
+  bgfs_init_reply_request(&init, &request, sizeof(request));
+  cr_assert_eq(init.unique, 0);
+  request.header.opcode = FUSE_INIT;
+  bgfs_init_reply_request(&init, &request, sizeof(request.header) + 4);
+  cr_assert_eq(init.unique, 0, "too short");
+}
