@@ -13,25 +13,46 @@
 
 #define TYPE "fuse.blockgraphfs"
 
-/* mountinfo's fields: id parent major:minor root MOUNTPOINT options [tags…] - TYPE source options; octal escapes in names. */
-char *bgfs_mounted_type(const char *mountinfo, const char *path)
+void bgfs_mounted_clear(BgfsMounted *mounted)
+{
+  g_free(mounted->path);
+  g_free(mounted->type);
+}
+
+/* The number behind `name` in a list of mount options; 0 if it is not there. */
+static unsigned option_number(const char *options, const char *name)
+{
+  const char *found = strstr(options, name);
+  return found ? strtoul(found + strlen(name), NULL, 10) : 0;
+}
+
+/* Fields: id parent major:minor root MOUNTPOINT options [tags…] - TYPE source OPTIONS; octal escapes in names. */
+static bool parse_line(const char *line, const char *path, BgfsMounted *mounted)
+{
+  g_auto(GStrv) fields = g_strsplit(line, " ", -1);
+  if (g_strv_length(fields) < 10)
+    return false;
+  g_autofree char *mountpoint = g_strcompress(fields[4]);
+  if (strcmp(mountpoint, path) != 0)
+    return false;
+  char **field = fields + 6;
+  while (*field && strcmp(*field, "-") != 0)
+    field++;
+  if (g_strv_length(field) < 4)
+    return false;
+  bgfs_mounted_clear(mounted);
+  *mounted = (BgfsMounted){g_steal_pointer(&mountpoint), g_strdup(field[1]), option_number(field[3], "user_id="),
+                           option_number(field[3], "group_id=")};
+  return true;
+}
+
+bool bgfs_mounted_parse(const char *mountinfo, const char *path, BgfsMounted *mounted)
 {
   g_auto(GStrv) lines = g_strsplit(mountinfo, "\n", -1);
-  char *type = NULL;
-  for (char **line = lines; *line; line++) {
-    g_auto(GStrv) fields = g_strsplit(*line, " ", -1);
-    if (g_strv_length(fields) < 7)
-      continue;
-    g_autofree char *mountpoint = g_strcompress(fields[4]);
-    if (strcmp(mountpoint, path) != 0)
-      continue;
-    char **field = fields + 6;
-    while (*field && strcmp(*field, "-") != 0)
-      field++;
-    g_free(type);
-    type = g_strdup(*field && field[1] ? field[1] : "");
-  }
-  return type;
+  bool found = false;
+  for (char **line = lines; *line; line++)
+    found |= parse_line(*line, path, mounted);
+  return found;
 }
 
 /* Absolute, links resolved, without a look at what is mounted there: its parent is resolved, which another daemon serves if any. */
@@ -55,38 +76,41 @@ static char *resolve(const char *path)
   return resolved;
 }
 
-char *bgfs_mounted_find(const char *path, GError **error)
+bool bgfs_mounted_find(const char *path, BgfsMounted *mounted, GError **error)
 {
   g_autofree char *resolved = resolve(path);
   if (!resolved) {
     bg_set_error(error, errno, "%s", g_strerror(errno));
-    return NULL;
+    return false;
   }
   g_autofree char *mountinfo = NULL;
   if (!g_file_get_contents("/proc/self/mountinfo", &mountinfo, NULL, error))
-    return NULL;
-  g_autofree char *type = bgfs_mounted_type(mountinfo, resolved);
-  if (!type) {
+    return false;
+  if (!bgfs_mounted_parse(mountinfo, resolved, mounted)) {
     bg_set_error(error, EINVAL, "nothing is mounted here");
-    return NULL;
+    return false;
   }
-  if (strcmp(type, TYPE) != 0) {
-    bg_set_error(error, EINVAL, "what is mounted here is of type %s, not " TYPE, type);
-    return NULL;
+  if (strcmp(mounted->type, TYPE) != 0) {
+    bg_set_error(error, EINVAL, "what is mounted here is of type %s, not " TYPE, mounted->type);
+    return false;
   }
-  return g_steal_pointer(&resolved);
+  return true;
 }
 
-/* In a process of its own, so that a daemon that does not answer can be given up. */
-static _Noreturn void ask(int answer, const char *mountpoint)
+/* In a process of its own, so that a daemon that does not answer can be given up. Not even root sees into a user's mount, so it goes
+ * as that user. The exit status is an errno. */
+static _Noreturn void ask(int answer, const BgfsMounted *mounted)
 {
+  if (geteuid() == 0 && mounted->uid != 0 &&
+      (setresgid(mounted->gid, mounted->gid, mounted->gid) < 0 ||
+       setresuid(mounted->uid, mounted->uid, mounted->uid) < 0))
+    _exit(errno);
   char text[16] = "";
-  ssize_t length = getxattr(mountpoint, "user.blockgraph.pid", text, sizeof(text) - 1);
-  int status = length > 0 && write(answer, text, length) == length ? 0 : errno;
-  _exit(status);
+  ssize_t length = getxattr(mounted->path, "user.blockgraph.pid", text, sizeof(text) - 1);
+  _exit(length > 0 && write(answer, text, length) == length ? 0 : errno);
 }
 
-pid_t bgfs_mounted_pid(const char *mountpoint, unsigned seconds, GError **error)
+pid_t bgfs_mounted_pid(const BgfsMounted *mounted, unsigned seconds, GError **error)
 {
   int ends[2];
   pid_t child;
@@ -95,24 +119,27 @@ pid_t bgfs_mounted_pid(const char *mountpoint, unsigned seconds, GError **error)
     return -1;
   }
   if (child == 0)
-    ask(ends[1], mountpoint);
+    ask(ends[1], mounted);
   close(ends[1]);
 
   char text[16] = "";
   struct pollfd poll_fd = {ends[0], POLLIN, 0};
-  ssize_t got = poll(&poll_fd, 1, seconds * 1000) == 1 ? read(ends[0], text, sizeof(text) - 1) : -1;
+  if (poll(&poll_fd, 1, seconds * 1000) != 1) {
+    kill(child, SIGKILL); /* not waited for: it may be stuck */
+    close(ends[0]);
+    bg_set_error(error, ETIMEDOUT, "its process has not answered for %u s", seconds);
+    return -1;
+  }
+  ssize_t got = read(ends[0], text, sizeof(text) - 1);
   close(ends[0]);
   int status = 0;
-  kill(child, SIGKILL);
-  if (got >= 0)
-    waitpid(child, &status, 0);
+  waitpid(child, &status, 0);
+  int err = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+  if (err == ENOTCONN)
+    return 0;
   pid_t pid = got > 0 ? atoi(text) : 0;
   if (pid > 0)
     return pid;
-  if (got < 0)
-    bg_set_error(error, ETIMEDOUT, "its process has not answered for %u s", seconds);
-  else
-    bg_set_error_errno(error, WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EIO,
-                       "its process cannot be asked");
+  bg_set_error_errno(error, err ? err : EIO, "its process cannot be asked");
   return -1;
 }

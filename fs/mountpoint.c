@@ -7,11 +7,21 @@
 
 enum { MAX_LOOPS = 16 }; /* loop devices on each other */
 
+static void set_error(GError **error, int err, const char *path)
+{
+  if (err == ENOTCONN)
+    bg_set_error(error, err,
+                 "mountpoint '%s': a mount whose process has died is still there (blockgraphfs unmount, or umount)",
+                 path);
+  else
+    bg_set_error_errno(error, err, "mountpoint '%s'", path);
+}
+
 static bool is_empty(const char *path, GError **error)
 {
   DIR *directory = opendir(path);
   if (!directory) {
-    bg_set_error_errno(error, errno, "mountpoint '%s'", path);
+    set_error(error, errno, path);
     return false;
   }
   bool empty = true;
@@ -83,7 +93,7 @@ char *bgfs_mountpoint_check(const char *path, const char *image, GError **error)
   if (!real || stat(real, &st) < 0) {
     int err = errno;
     free(real);
-    bg_set_error_errno(error, err, "mountpoint '%s'", path);
+    set_error(error, err, path);
     return NULL;
   }
   resolved = g_strdup(real);

@@ -76,23 +76,33 @@ static void add_users(GError **error, const char *mountpoint)
     g_prefix_error(error, "in use by %s: ", users);
 }
 
+/* `process`: -1 for a mount whose process is dead. */
+static bool unmount_and_wait(const Arguments *arguments, const char *mountpoint, pid_t pid, int process, GError **error)
+{
+  if (take_away(mountpoint, arguments->lazy, error))
+    return process < 0 || bgfs_process_wait(process, pid, arguments->timeout, error);
+  if (error && bg_error_errno(*error) == EBUSY)
+    add_users(error, mountpoint);
+  return false;
+}
+
 static bool unmount(const Arguments *arguments, GError **error)
 {
-  g_autofree char *mountpoint = bgfs_mounted_find(arguments->rest[0], error);
-  if (!mountpoint)
+  g_auto(BgfsMounted) mounted = {0};
+  if (!bgfs_mounted_find(arguments->rest[0], &mounted, error))
     return false;
-  pid_t pid = bgfs_mounted_pid(mountpoint, ASK_TIMEOUT, error);
+  pid_t pid = bgfs_mounted_pid(&mounted, ASK_TIMEOUT, error);
   if (pid < 0)
     return false;
-  int process = bgfs_process_open(pid, error);
-  if (process < 0)
-    return false;
-  bool ok = take_away(mountpoint, arguments->lazy, error);
-  if (ok)
-    ok = bgfs_process_wait(process, pid, arguments->timeout, error);
-  else if (bg_error_errno(*error) == EBUSY)
-    add_users(error, mountpoint);
-  close(process);
+  int process = -1;
+  if (pid > 0) {
+    process = bgfs_process_open(pid, error);
+    if (process < 0)
+      return false;
+  }
+  bool ok = unmount_and_wait(arguments, mounted.path, pid, process, error);
+  if (process >= 0)
+    close(process);
   return ok;
 }
 
