@@ -61,6 +61,17 @@ void bg_change_unmark(BgNode *node)
   pthread_cond_broadcast(&node->graph->changed);
 }
 
+bool bg_change_wait_structure(BgGraph *graph, bool bounded)
+{
+  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
+  while (graph->restructured)
+    if (!bounded)
+      pthread_cond_wait(&graph->changed, &graph->control);
+    else if (pthread_cond_timedwait(&graph->changed, &graph->control, &deadline) == ETIMEDOUT)
+      return false;
+  return true;
+}
+
 /* A node that this change has to wait for; NULL: none. */
 static BgNode *marked_by_another(Change *change)
 {
@@ -200,8 +211,7 @@ static void open_gates(Change *change)
 void bg_change_close_background(BgGraph *graph)
 {
   bg_graph_lock(graph);
-  while (graph->restructured)
-    pthread_cond_wait(&graph->changed, &graph->control);
+  bg_change_wait_structure(graph, false);
   graph->restructured = true;
   bg_graph_unlock(graph);
   while (!bg_gate_close(&graph->background, BG_CHANGE_TIMEOUT_MS))
@@ -410,6 +420,15 @@ static bool anything_lingers(Change *change)
   return false;
 }
 
+/* Nodes that are still being opened, or are gone, lie above those that are shown and change nothing for them. */
+static bool concerns_live(Change *change)
+{
+  for (guint i = 0; i < change->plan.nodes->len; i++)
+    if (plan_node(change, i)->node->live)
+      return true;
+  return false;
+}
+
 static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
 {
   g_auto(Change) change = {.graph = graph,
@@ -433,7 +452,7 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
   if (done)
     step_commit(&change, &news);
   unmark_all(&change);
-  if (done)
+  if (done && concerns_live(&change))
     bg_state_resolve(graph, &news);
   open_gates(&change);
   bool lingers = done && anything_lingers(&change);
@@ -467,6 +486,29 @@ bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error)
   }
   g_propagate_error(error, g_steal_pointer(&first));
   return false;
+}
+
+void bg_change_drop_hold(BgHold *hold)
+{
+  BgNode *node = hold->node;
+  BgEdge *edge = bg_hold_edge(hold);
+  g_auto(BgNews) news = {0};
+  bg_graph_lock(node->graph);
+  if (edge)
+    pthread_rwlock_wrlock(&edge->parent->life);
+  g_ptr_array_remove(node->holders, hold);
+  hold->perm = BG_PERM_NONE;
+  hold->shared = BG_PERM_ALL;
+  atomic_store(&hold->granted, BG_PERM_NONE);
+  if (edge) {
+    hold->node = NULL;
+    pthread_rwlock_unlock(&edge->parent->life);
+  }
+  node->settle_after = g_get_monotonic_time();
+  bg_state_resolve(node->graph, &news);
+  bg_graph_unlock(node->graph);
+  bg_news_tell(&news);
+  bg_alarm_ring(&node->graph->alarm);
 }
 
 /* ── downgrades ── */

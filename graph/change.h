@@ -25,6 +25,14 @@ bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error);
  * same. *next (may be NULL) is the monotonic time in µs when the next one is due, INT64_MAX if none. */
 bool bg_change_settle(BgGraph *graph, bool all, int64_t *next, GError **error);
 
+/* Takes a hold off its node without asking any driver, where bg_change_run() could not: what the hold kept up is brought down later, by
+ * the monitor. Not under graph->control. */
+void bg_change_drop_hold(BgHold *hold);
+
+/* Waits until no change of options or edges is under way, after which such a change knows of every user in graph->users. At
+ * most BG_CHANGE_TIMEOUT_MS (then false) if `bounded`. Under graph->control, which is given up while waiting. */
+bool bg_change_wait_structure(BgGraph *graph, bool bounded);
+
 /* Waits until `node` bears no mark, then marks it (false: BG_CHANGE_TIMEOUT_MS passed). For control calls that are no change.
  * Under graph->control, which is given up while waiting. */
 bool bg_change_mark(BgNode *node);

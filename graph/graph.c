@@ -49,11 +49,21 @@ static void graph_free(BgGraph *graph)
   g_free(graph);
 }
 
+/* Nobody asks for states any more: with long chains, working them out after each step takes long. */
+static void hide_all(BgGraph *graph)
+{
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len; i++)
+    ((BgNode *)graph->nodes->pdata[i])->live = false;
+  bg_graph_unlock(graph);
+}
+
 bool bg_graph_close(BgGraph *graph, GError **error)
 {
   g_autoptr(GError) first = NULL;
   bg_monitor_stop(graph->monitor);
   graph->monitor = NULL;
+  hide_all(graph);
   while (graph->nodes->len)
     bg_remove_closing(graph->nodes->pdata[0], first ? NULL : &first);
   graph_free(graph);

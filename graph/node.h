@@ -59,6 +59,7 @@ struct BgNode {
   BgDict *given;             /* (control) what the user wrote, for queries */
   bool implicit;             /* opened for a parent, goes with it */
   bool live;                 /* (control) shown to the world */
+  bool leaving;              /* (control) being removed: nobody comes any more */
   bool changing;             /* (control) the mark */
   bool pinned;               /* (control) by chmod */
   BgMode mode;               /* (control) how the instance is open */

@@ -108,6 +108,19 @@ static void plan_edges(Planner *planner, const BgPlanNode *entry, const BgNodeOp
   }
 }
 
+/* A node whose holders change is part of the change, and marked, even if their sum stays the same: else another change could work
+ * with the sum of what is no longer, or not yet, true. */
+static bool any_hold_changes(const Planner *planner, const GPtrArray *holders)
+{
+  for (guint i = 0; i < holders->len; i++) {
+    const BgHold *hold = holders->pdata[i];
+    BgPlanHold now = effective_hold(planner, holders->pdata[i]);
+    if (now.perm != hold->perm || now.shared != hold->shared)
+      return true;
+  }
+  return false;
+}
+
 static bool mode_equal(const BgMode *a, const BgMode *b)
 {
   return a->writable == b->writable && a->direct == b->direct && a->force_share == b->force_share &&
@@ -148,10 +161,35 @@ static bool plan_node(Planner *planner, BgNode *node, GError **error)
     return false;
   if (wanted && (!was_wanted || override) && !check_writable(planner, node, common, error))
     return false;
-  if (!override && mode_equal(&entry.mode, &node->mode) && !g_ptr_array_find(planner->proposal->starts, node, NULL))
+  if (!override && mode_equal(&entry.mode, &node->mode) && !any_hold_changes(planner, holders) &&
+      !g_ptr_array_find(planner->proposal->starts, node, NULL))
     return true;
   plan_edges(planner, &entry, common);
   g_array_append_val(planner->plan->nodes, entry);
+  return true;
+}
+
+static bool check_stays(const BgNode *node, GError **error)
+{
+  if (!node->leaving)
+    return true;
+  bg_set_error(error, ENOENT, "node '%s' is being removed", node->name);
+  return false;
+}
+
+/* Nobody comes to a node that is being removed. */
+static bool check_arrivals(const BgProposal *proposal, GError **error)
+{
+  for (guint i = 0; i < proposal->holds->len; i++) {
+    BgHold *hold = g_array_index(proposal->holds, BgPlanHold, i).hold;
+    if (!g_ptr_array_find(hold->node->holders, hold, NULL) && !check_stays(hold->node, error))
+      return false;
+  }
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    const BgNode *to = g_array_index(proposal->retargets, BgRetarget, i).to;
+    if (to && !check_stays(to, error))
+      return false;
+  }
   return true;
 }
 
@@ -172,7 +210,7 @@ bool bg_plan_make(BgPlan *plan, const BgProposal *proposal, bool assume_storage,
 {
   if (refusal)
     *refusal = BG_STATE_BLOCKED;
-  g_autoptr(GPtrArray) reverse = bg_order_below(proposal, error);
+  g_autoptr(GPtrArray) reverse = check_arrivals(proposal, error) ? bg_order_below(proposal, error) : NULL;
   if (!reverse)
     return false;
   g_autoptr(GHashTable) index = g_hash_table_new(NULL, NULL);

@@ -37,6 +37,8 @@ void bg_proposal_retarget(BgProposal *proposal, BgEdge *edge, BgNode *to)
   bg_proposal_start(proposal, edge->parent);
   if (edge->hold.node)
     bg_proposal_start(proposal, edge->hold.node);
+  if (to)
+    bg_proposal_start(proposal, to);
 }
 
 /* ── the graph as proposed ── */

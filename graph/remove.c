@@ -69,8 +69,11 @@ static void detach_children(BgNode *node)
     if (edge->hold.node)
       bg_proposal_retarget(&proposal, edge, NULL);
   }
-  if (proposal.retargets->len && !bg_change_run(node->graph, &proposal, &error))
-    g_warning("node '%s': cannot let go of its children: %s", node->name, error->message);
+  if (!proposal.retargets->len || bg_change_run(node->graph, &proposal, &error))
+    return;
+  g_warning("node '%s': its children go without being asked: %s", node->name, error->message);
+  for (guint i = 0; i < proposal.retargets->len; i++)
+    bg_change_drop_hold(&g_array_index(proposal.retargets, BgRetarget, i).edge->hold);
 }
 
 static void forget(BgNode *node)
@@ -141,30 +144,44 @@ static void remove_unused(BgNode *node)
     bg_graph_remove(node->graph, node, NULL);
 }
 
+/* Waits for changes that are under way, which may bring a user or parent; from then on nobody comes. */
+static bool begin_leaving(BgNode *node, GError **error)
+{
+  bg_graph_lock(node->graph);
+  bool marked = bg_change_mark(node);
+  bool alone = marked && node->live && !node->leaving && check_unused(node, error);
+  if (!marked)
+    bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
+  else if (!node->live || node->leaving)
+    bg_set_error(error, ENOENT, "node '%s' was removed already", node->name);
+  if (alone)
+    node->leaving = true;
+  if (marked)
+    bg_change_unmark(node);
+  bg_graph_unlock(node->graph);
+  return alone;
+}
+
+static void stay_after_all(BgNode *node, bool was_automatic)
+{
+  bg_graph_lock(node->graph);
+  node->leaving = false;
+  node->common.auto_read_only = was_automatic;
+  bg_graph_unlock(node->graph);
+}
+
 bool bg_graph_remove(BgGraph *graph, BgNode *node, GError **error)
 {
+  if (!begin_leaving(node, error))
+    return false;
   bg_graph_lock(graph);
-  bool alone = node->live && check_unused(node, error);
-  if (!node->live)
-    bg_set_error(error, ENOENT, "node '%s' was removed already", node->name);
-  g_autoptr(GPtrArray) children = alone ? implicit_children(node) : NULL;
+  g_autoptr(GPtrArray) children = implicit_children(node);
   bool was_automatic = node->common.auto_read_only;
   bg_graph_unlock(graph);
-  if (!alone)
-    return false;
   if (!downgrade(node, error)) {
-    bg_graph_lock(graph);
-    node->common.auto_read_only = was_automatic;
-    bg_graph_unlock(graph);
+    stay_after_all(node, was_automatic);
     return false;
   }
-  bg_graph_lock(graph);
-  alone = node->live && check_unused(node, error);
-  node->live = !alone;
-  bg_graph_unlock(graph);
-  if (!alone)
-    return false;
-  bg_events_removed(node);
   bg_remove_closing(node, NULL);
   for (guint i = 0; i < children->len; i++)
     remove_unused(children->pdata[i]);

@@ -49,30 +49,58 @@ static void reader_arrives(BgUser *user)
   bg_gate_leave(gate);
 }
 
+/* From then on, changes of what the user's requests walk over close its gate; those under way do not know it. */
+static bool enlist(BgUser *user, GError **error)
+{
+  BgNode *node = user->hold.node;
+  bg_graph_lock(node->graph);
+  bool quiet = bg_change_wait_structure(node->graph, true);
+  bool live = node->live;
+  if (quiet && live)
+    g_ptr_array_add(node->graph->users, user);
+  bg_graph_unlock(node->graph);
+  if (!live)
+    bg_set_error(error, ENOENT, "node '%s' was removed", node->name);
+  else if (!quiet)
+    bg_set_error(error, EBUSY, "node '%s': the graph is being changed", node->name);
+  return quiet && live;
+}
+
+/* Changes that are under way may be about to close or open its gate. */
+static void discharge(BgUser *user)
+{
+  BgGraph *graph = user->hold.node->graph;
+  bg_graph_lock(graph);
+  bg_change_wait_structure(graph, false);
+  g_ptr_array_remove(user->hold.node->holders, &user->hold);
+  g_ptr_array_remove(graph->users, user);
+  bg_graph_unlock(graph);
+}
+
+static void user_free(BgUser *user)
+{
+  bg_gate_clear(&user->gate);
+  g_free(user->hold.what);
+  g_free(user);
+}
+
 BgUser *bg_user_new(BgNode *node, const char *what, BgPerm perm, BgPerm shared, GError **error)
 {
   BgUser *user = g_new0(BgUser, 1);
   user->hold = (BgHold){.node = node, .shared = BG_PERM_ALL, .what = g_strdup(what), .is_user = true};
   bg_gate_init(&user->gate);
-  bg_graph_lock(node->graph);
-  bool live = node->live;
-  if (live)
-    g_ptr_array_add(node->graph->users, user);
-  bg_graph_unlock(node->graph);
-  if (!live)
-    bg_set_error(error, ENOENT, "node '%s' was removed", node->name);
-  if (live && run_hold(user, perm, shared, error)) {
-    if (perm & BG_PERM_CONSISTENT_READ)
-      reader_arrives(user);
-    return user;
+  if (!enlist(user, error)) {
+    user_free(user);
+    return NULL;
   }
-  bg_graph_lock(node->graph);
-  g_ptr_array_remove(node->graph->users, user);
-  bg_graph_unlock(node->graph);
-  bg_gate_clear(&user->gate);
-  g_free(user->hold.what);
-  g_free(user);
-  return NULL;
+  if (!run_hold(user, perm, shared, error)) {
+    discharge(user);
+    user_free(user);
+    return NULL;
+  }
+  if (perm & BG_PERM_CONSISTENT_READ)
+    reader_arrives(user);
+  return user;
 }
 
 bool bg_user_set_perm(BgUser *user, BgPerm perm, BgPerm shared, GError **error)
@@ -84,20 +112,13 @@ void bg_user_free(BgUser *user)
 {
   if (!user)
     return;
-  BgNode *node = user->hold.node;
   g_autoptr(GError) error = NULL;
-  while (!run_hold(user, BG_PERM_NONE, BG_PERM_ALL, &error)) {
-    /* only a change that takes longer than the time-out stands in the way */
-    g_warning("%s leaves: %s", user->hold.what, error->message);
-    g_clear_error(&error);
+  if (!run_hold(user, BG_PERM_NONE, BG_PERM_ALL, &error)) {
+    g_warning("%s leaves without being asked: %s", user->hold.what, error->message);
+    bg_change_drop_hold(&user->hold);
   }
-  bg_graph_lock(node->graph);
-  g_ptr_array_remove(node->holders, &user->hold);
-  g_ptr_array_remove(node->graph->users, user);
-  bg_graph_unlock(node->graph);
-  bg_gate_clear(&user->gate);
-  g_free(user->hold.what);
-  g_free(user);
+  discharge(user);
+  user_free(user);
 }
 
 BgNode *bg_user_node(const BgUser *user)
