@@ -169,9 +169,9 @@ void bg_file_change_commit(void *instance, void *pending_in)
   close(pending->new_fd);
   file->writable = pending->writable;
   file->locks = locks;
-  g_mutex_lock(&file->flush_lock);
+  pthread_mutex_lock(&file->flush_lock);
   file->flush_error = 0;
-  g_mutex_unlock(&file->flush_lock);
+  pthread_mutex_unlock(&file->flush_lock);
 }
 
 void bg_file_change_abort(void *instance, void *pending_in)

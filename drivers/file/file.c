@@ -22,7 +22,7 @@ static void file_close(void *instance)
 {
   BgFile *file = instance;
   close(file->fd);
-  g_mutex_clear(&file->flush_lock);
+  pthread_mutex_destroy(&file->flush_lock);
   g_free(file->filename);
   g_free(file);
 }
@@ -48,7 +48,7 @@ static void *file_open(BgHost *host, const void *options, const BgMode *mode, GE
   file->block_size = file->block_device ? device_block_size(fd) : 1;
   file->direct = mode->direct;
   file->locking = given->locking;
-  g_mutex_init(&file->flush_lock);
+  pthread_mutex_init(&file->flush_lock, NULL);
   file->alignment = mode->direct ? bg_file_direct_alignment(fd, file->filename, &st, error) : 1;
   if (file->alignment > 0 && bg_file_take_locks(file, bg_file_locks_of(file, mode), error))
     return file;
@@ -145,11 +145,11 @@ static int sync_data(int fd)
 static int file_flush(void *instance)
 {
   BgFile *file = instance;
-  g_mutex_lock(&file->flush_lock);
+  pthread_mutex_lock(&file->flush_lock);
   int rc = file->flush_error ? -file->flush_error : sync_data(file->fd);
   if (rc < 0 && !__atomic_load_n(&file->direct, __ATOMIC_RELAXED))
     file->flush_error = -rc;
-  g_mutex_unlock(&file->flush_lock);
+  pthread_mutex_unlock(&file->flush_lock);
   return rc;
 }
 

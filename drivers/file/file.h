@@ -6,6 +6,8 @@
 #include "drivers/file/lock.h"
 #include "drivers/file/space.h"
 
+#include <pthread.h>
+
 typedef enum { BG_FILE_LOCKING_AUTO, BG_FILE_LOCKING_ON, BG_FILE_LOCKING_OFF } BgFileLocking;
 
 typedef struct BgFileOptions {
@@ -30,7 +32,7 @@ typedef struct BgFile {
   pid_t last_holder; /* see holder.h */
 
   BgFileSpace space;
-  GMutex flush_lock;
+  pthread_mutex_t flush_lock;
   int flush_error; /* under flush_lock: the errno of a flush that may have lost data, 0: none */
 } BgFile;
 

@@ -4,6 +4,8 @@
 
 #include "tests/drivers/core-shim.h"
 
+#include <pthread.h>
+
 /* Stands between the driver and a child, and holds it to its permissions. */
 typedef struct ShimEdge {
   BgChild child;
@@ -28,8 +30,8 @@ struct Shim {
   unsigned corruptions; /* atomic */
 
   /* The ranges of all requests under way. */
-  GMutex lock;
-  GCond changed;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
   GPtrArray *ranges; /* ShimRange * on their threads' stacks; under lock */
   uint64_t epoch;    /* under lock */
 };

@@ -144,9 +144,9 @@ static void event(BgHost *host, BgEvent event, const char *message)
 static uint64_t host_epoch(BgHost *host)
 {
   Shim *shim = shim_of(host);
-  g_mutex_lock(&shim->lock);
+  pthread_mutex_lock(&shim->lock);
   uint64_t epoch = shim->epoch++;
-  g_mutex_unlock(&shim->lock);
+  pthread_mutex_unlock(&shim->lock);
   return epoch;
 }
 
@@ -154,10 +154,10 @@ static bool host_epoch_passed(BgHost *host, uint64_t epoch)
 {
   Shim *shim = shim_of(host);
   bool passed = true;
-  g_mutex_lock(&shim->lock);
+  pthread_mutex_lock(&shim->lock);
   for (guint i = 0; i < shim->ranges->len; i++)
     passed = passed && ((ShimRange *)shim->ranges->pdata[i])->epoch > epoch;
-  g_mutex_unlock(&shim->lock);
+  pthread_mutex_unlock(&shim->lock);
   return passed;
 }
 
@@ -224,8 +224,8 @@ static void grant_for(Shim *shim, bool writable)
 static void shim_free(Shim *shim)
 {
   typed_free(shim->driver->options, shim->options);
-  g_mutex_clear(&shim->lock);
-  g_cond_clear(&shim->changed);
+  pthread_mutex_destroy(&shim->lock);
+  pthread_cond_destroy(&shim->changed);
   g_ptr_array_unref(shim->ranges);
   g_free(shim->backing_reference);
   g_free(shim);
@@ -241,8 +241,8 @@ Shim *shim_open(const ShimSetup *setup, GError **error)
   shim->backing.below = setup->backing;
   shim->options = typed_new(setup->driver->options_size);
   shim->ranges = g_ptr_array_new();
-  g_mutex_init(&shim->lock);
-  g_cond_init(&shim->changed);
+  pthread_mutex_init(&shim->lock, NULL);
+  pthread_cond_init(&shim->changed, NULL);
   if (parse(setup->driver->options, setup->options, shim->options, error) &&
       (shim->instance = setup->driver->open(&shim->host, shim->options, &shim->mode, error)))
     return shim;
@@ -337,18 +337,18 @@ static bool is_free(Shim *shim, const ShimRange *range)
 void shim_range_enter(Shim *shim, ShimRange *range, uint64_t start, uint64_t end, bool exclusive)
 {
   *range = (ShimRange){start, end, exclusive, 0};
-  g_mutex_lock(&shim->lock);
+  pthread_mutex_lock(&shim->lock);
   while (!is_free(shim, range))
-    g_cond_wait(&shim->changed, &shim->lock);
+    pthread_cond_wait(&shim->changed, &shim->lock);
   range->epoch = shim->epoch;
   g_ptr_array_add(shim->ranges, range);
-  g_mutex_unlock(&shim->lock);
+  pthread_mutex_unlock(&shim->lock);
 }
 
 void shim_range_leave(Shim *shim, ShimRange *range)
 {
-  g_mutex_lock(&shim->lock);
+  pthread_mutex_lock(&shim->lock);
   g_ptr_array_remove_fast(shim->ranges, range);
-  g_cond_broadcast(&shim->changed);
-  g_mutex_unlock(&shim->lock);
+  pthread_cond_broadcast(&shim->changed);
+  pthread_mutex_unlock(&shim->lock);
 }

@@ -3,6 +3,7 @@
 #include "drivers/iov.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -31,7 +32,7 @@ typedef struct MemChild {
   bool fail_from_then_on;
 
   bool recording;
-  GMutex record_lock;
+  pthread_mutex_t record_lock;
   GArray *records; /* under record_lock */
   uint8_t *record_start;
   uint64_t record_start_size;
@@ -75,9 +76,9 @@ static void record(MemChild *mem, MemKind kind, uint64_t offset, uint64_t length
     entry.data = g_malloc(length);
     bg_iov_to_buffer(iov, iovcnt, 0, entry.data, length);
   }
-  g_mutex_lock(&mem->record_lock);
+  pthread_mutex_lock(&mem->record_lock);
   g_array_append_val(mem->records, entry);
-  g_mutex_unlock(&mem->record_lock);
+  pthread_mutex_unlock(&mem->record_lock);
 }
 
 static void record_clear(void *record)
@@ -235,7 +236,7 @@ BgChild *mem_child_new(uint64_t size)
   mem->perm = BG_PERM_ALL;
   mem->limits = (BgLimits){1, 1, true};
   mem->capacity = MEM_CHILD_MAX;
-  g_mutex_init(&mem->record_lock);
+  pthread_mutex_init(&mem->record_lock, NULL);
   mem->records = g_array_new(FALSE, FALSE, sizeof(Record));
   g_array_set_clear_func(mem->records, record_clear);
   return &mem->child;
@@ -248,7 +249,7 @@ void mem_child_free(BgChild *child)
   MemChild *mem = mem_child(child);
   munmap(mem->data, MEM_CHILD_MAX);
   g_array_unref(mem->records);
-  g_mutex_clear(&mem->record_lock);
+  pthread_mutex_destroy(&mem->record_lock);
   g_free(mem->record_start);
   g_free(mem);
 }
