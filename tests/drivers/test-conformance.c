@@ -205,6 +205,9 @@ static bool fail_nth(const Variant *variant, unsigned kinds, uint64_t nth, int e
     mem_child_fail(s->file, 0, 0, 0, false);
     failed = true;
     rc = step(s, i, &second_error);
+    /* A mark that was written just before the child died could not be taken back: then it may keep writers out. */
+    if (rc == -EROFS && from_then_on && second_error)
+      break;
     cr_assert_eq(rc, 0, "%s (%s): step %d gave %d again after call %d failed: %s", NAME(s), i, rc, (int)nth,
                  second_error ? second_error->message : "");
   }
