@@ -66,6 +66,15 @@ static BgfsTask *next_of_serial(BgfsSerial *serial)
   return next;
 }
 
+static void run_all(BgfsTask *task)
+{
+  while (task) {
+    BgfsSerial *serial = task->serial;
+    task->run(task);
+    task = next_of_serial(serial);
+  }
+}
+
 /* The next task, or NULL when the thread shall end. Under changes->lock. */
 static BgfsTask *wait_for_task(BgfsChanges *changes)
 {
@@ -87,11 +96,7 @@ static void *work(void *data)
   pthread_mutex_lock(&changes->lock);
   for (BgfsTask *task; (task = wait_for_task(changes));) {
     pthread_mutex_unlock(&changes->lock);
-    while (task) {
-      BgfsSerial *serial = task->serial;
-      task->run(task);
-      task = next_of_serial(serial);
-    }
+    run_all(task);
     pthread_mutex_lock(&changes->lock);
   }
   changes->threads--;
@@ -111,6 +116,22 @@ static bool start_thread(BgfsChanges *changes)
   return true;
 }
 
+/* Hands the task to a thread; true if there is none and none can be had. */
+static bool hand_over(BgfsChanges *changes, BgfsTask *task)
+{
+  pthread_mutex_lock(&changes->lock);
+  g_queue_push_tail(&changes->tasks, task);
+  bool alone = false;
+  if (changes->idle >= g_queue_get_length(&changes->tasks))
+    pthread_cond_signal(&changes->ready);
+  else
+    alone = !start_thread(changes) && changes->threads == 0;
+  if (alone)
+    g_queue_pop_tail(&changes->tasks);
+  pthread_mutex_unlock(&changes->lock);
+  return alone;
+}
+
 void bgfs_changes_submit(BgfsChanges *changes, BgfsSerial *serial, BgfsTask *task)
 {
   task->serial = serial;
@@ -120,14 +141,6 @@ void bgfs_changes_submit(BgfsChanges *changes, BgfsSerial *serial, BgfsTask *tas
   if (!first)
     g_queue_push_tail(&serial->waiting, task);
   pthread_mutex_unlock(&serial->lock);
-  if (!first)
-    return;
-
-  pthread_mutex_lock(&changes->lock);
-  g_queue_push_tail(&changes->tasks, task);
-  if (changes->idle >= g_queue_get_length(&changes->tasks))
-    pthread_cond_signal(&changes->ready);
-  else if (!start_thread(changes) && changes->threads == 0)
-    g_error("cannot start a thread");
-  pthread_mutex_unlock(&changes->lock);
+  if (first && hand_over(changes, task))
+    run_all(task);
 }

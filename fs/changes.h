@@ -31,7 +31,8 @@ BgfsChanges *bgfs_changes_new(void);
 /* Waits until all tasks are done. NULL is fine. */
 void bgfs_changes_free(BgfsChanges *changes);
 
-/* Never blocks. As many threads as there are tasks that wait: each stands for a blocked process. */
+/* As many threads as there are tasks that wait: each stands for a blocked process. Does not block, unless no thread can be had at
+ * all: then the caller runs the task. */
 void bgfs_changes_submit(BgfsChanges *changes, BgfsSerial *serial, BgfsTask *task);
 
 #endif

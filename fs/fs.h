@@ -26,6 +26,7 @@ typedef struct BgfsFs {
   BgfsClosing *closing;
   bool read_only;                 /* the whole mount: no file shows `w` */
   bool writeback;                 /* the kernel may cache writes */
+  char *directory; /* where file names given relative begin */
   struct timespec started;        /* the times of what has none of its own */
   pthread_key_t buffers;          /* see buffer.h */
   void (*ready)(void *data);      /* the kernel has accepted the mount; called once */

@@ -73,6 +73,7 @@ static void fs_init(Mount *mount)
   fs->closing = bgfs_closing_new();
   fs->read_only = mount->options->read_only;
   fs->writeback = mount->options->writeback;
+  fs->directory = g_get_current_dir();
   fs->ready = on_ready;
   fs->first_open = on_first_open;
   fs->callback_data = mount;
@@ -143,6 +144,7 @@ static bool stop(Mount *mount)
     g_critical("data may be lost: %s", error->message);
   bgfs_closing_free(fs->closing);
   bgfs_notify_free(fs->notify);
+  g_free(fs->directory);
   return ok;
 }
 

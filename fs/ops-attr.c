@@ -156,20 +156,25 @@ void bgfs_op_access(fuse_req_t req, fuse_ino_t ino, int mask)
   fuse_reply_err(req, error);
 }
 
-/* The file system on which the first image lies. */
+static bool host_statfs(BgfsFs *fs, BgNode *node, struct statvfs *st)
+{
+  struct stat host;
+  if (bg_node_host_stat(node, &host) < 0 || !S_ISREG(host.st_mode))
+    return false;
+  const char *name = bg_node_filename(node);
+  g_autofree char *path = g_build_filename(g_path_is_absolute(name) ? "/" : fs->directory, name, NULL);
+  return statvfs(path, st) == 0;
+}
+
+/* The file system on which the first image lies that is a file. */
 void bgfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
   (void)ino;
+  BgfsFs *fs = bgfs_fs(req);
   struct statvfs st = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255};
-  g_autoptr(GPtrArray) nodes = bg_graph_nodes(bgfs_fs(req)->graph);
-  for (guint i = 0; i < nodes->len; i++) {
-    BgNode *node = g_ptr_array_index(nodes, i);
-    struct stat host;
-    struct statvfs found;
-    if (bg_node_host_stat(node, &host) == 0 && S_ISREG(host.st_mode) && statvfs(bg_node_filename(node), &found) == 0) {
-      st = found;
-      break;
-    }
-  }
+  g_autoptr(GPtrArray) nodes = bg_graph_nodes(fs->graph);
+  bool found = false;
+  for (guint i = 0; i < nodes->len && !found; i++)
+    found = host_statfs(fs, g_ptr_array_index(nodes, i), &st);
   fuse_reply_statfs(req, &st);
 }
