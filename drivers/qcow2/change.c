@@ -33,6 +33,15 @@ static bool check_writable(Qcow2 *q, const Qcow2Header *header, GError **error)
   return false;
 }
 
+/* A copy to look at the numbers of; the strings are not the caller's. */
+static Qcow2Header header_now(Qcow2 *q)
+{
+  pthread_mutex_lock(&q->header_lock);
+  Qcow2Header header = q->header;
+  pthread_mutex_unlock(&q->header_lock);
+  return header;
+}
+
 bool qcow2_can_change(void *instance, const BgMode *mode, GError **error)
 {
   Qcow2 *q = instance;
@@ -41,9 +50,7 @@ bool qcow2_can_change(void *instance, const BgMode *mode, GError **error)
   pthread_rwlock_unlock(&q->lock);
   if (!mode->writable || was)
     return true;
-  pthread_mutex_lock(&q->header_lock);
-  Qcow2Header header = q->header; /* only its numbers are looked at */
-  pthread_mutex_unlock(&q->header_lock);
+  Qcow2Header header = header_now(q);
   return check_writable(q, &header, error);
 }
 
@@ -126,9 +133,7 @@ static void restore_marks(Qcow2Header *header, const void *data)
 /* Changes the header on disk, durably, if `apply` makes a difference. */
 static int settle_header(Qcow2 *q, void (*apply)(Qcow2Header *, const void *), const void *data)
 {
-  pthread_mutex_lock(&q->header_lock);
-  Qcow2Header next = q->header;
-  pthread_mutex_unlock(&q->header_lock);
+  Qcow2Header next = header_now(q);
   uint64_t incompatible = next.incompatible, autoclear = next.autoclear;
   apply(&next, data);
   if (next.incompatible == incompatible && next.autoclear == autoclear)
@@ -141,9 +146,10 @@ static bool settle_up(Qcow2 *q, Change *change, GError **error)
 {
   if (!reload(q, error))
     return false;
-  change->incompatible = q->header.incompatible;
-  change->autoclear = q->header.autoclear;
-  if (!qcow2_writer_load(q, &q->header, error))
+  Qcow2Header header = header_now(q);
+  change->incompatible = header.incompatible;
+  change->autoclear = header.autoclear;
+  if (!qcow2_writer_load(q, &header, error))
     return false;
   int r = settle_header(q, set_writer_marks, NULL);
   if (r == 0)
@@ -156,8 +162,9 @@ static bool settle_up(Qcow2 *q, Change *change, GError **error)
 
 static bool settle_down(Qcow2 *q, Change *change, GError **error)
 {
-  change->incompatible = q->header.incompatible;
-  change->autoclear = q->header.autoclear;
+  Qcow2Header header = header_now(q);
+  change->incompatible = header.incompatible;
+  change->autoclear = header.autoclear;
   int r = 0;
   for (int i = 0; r == 0 && i < DOWN_ROUNDS && (i == 0 || !qcow2_is_clean(q)); i++)
     r = qcow2_write_back(q);

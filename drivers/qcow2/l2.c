@@ -91,7 +91,9 @@ int qcow2_l2_load(Qcow2 *q, uint64_t table_offset)
   if (present)
     return 0;
   uint8_t *data = NULL;
+  pthread_rwlock_rdlock(&q->table_io);
   int r = qcow2_read_cluster(q, "L2 table", table_offset, &data);
+  pthread_rwlock_unlock(&q->table_io);
   if (r < 0)
     return r;
   pthread_rwlock_wrlock(&q->lock);

@@ -57,10 +57,21 @@ static void qcow2_close(void *instance)
   pthread_mutex_destroy(&q->header_lock);
   pthread_mutex_destroy(&q->damage_lock);
   pthread_rwlock_destroy(&q->lock);
+  pthread_rwlock_destroy(&q->table_io);
   g_free(q);
 }
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Qcow2, qcow2_close)
+
+/* Readers that come without end must not keep a writer waiting. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+  pthread_rwlockattr_t attributes;
+  pthread_rwlockattr_init(&attributes);
+  pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+  pthread_rwlock_init(lock, &attributes);
+  pthread_rwlockattr_destroy(&attributes);
+}
 
 /* An instance with what the header says; takes the header's strings. */
 static Qcow2 *new_instance(BgHost *host, BgChild *file, const Qcow2Options *opts, Qcow2Header *header)
@@ -84,7 +95,8 @@ static Qcow2 *new_instance(BgHost *host, BgChild *file, const Qcow2Options *opts
   pthread_mutex_init(&q->write_back_lock, NULL);
   pthread_mutex_init(&q->header_lock, NULL);
   pthread_mutex_init(&q->damage_lock, NULL);
-  pthread_rwlock_init(&q->lock, NULL);
+  init_lock(&q->lock);
+  init_lock(&q->table_io);
   qcow2_cache_init(&q->l2, q->cluster_size, opts->l2_cache_size);
   qcow2_cache_init(&q->blocks, q->cluster_size, opts->refcount_cache_size);
   q->tables = g_hash_table_new(NULL, NULL);

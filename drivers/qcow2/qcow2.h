@@ -3,6 +3,8 @@
  * Locks, in the order in which they are taken:
  *   write_back_lock  one hand-out of metadata at a time; also held while the L1 table or the header's size moves
  *   lock             the metadata in memory: L1, caches, refcount table, allocator. Shared to look, exclusive to change
+ *   table_io         shared while an L2 table is read without `lock`, exclusive while L2 tables are written over: so neither sees half
+ *                    of the other's work
  *   header_lock      `header` and the header on disk
  *   damage_lock      `damage`
  * The core is called back under none of them, but for epoch() and epoch_passed() under write_back_lock. The file is read and
@@ -59,6 +61,7 @@ typedef struct Qcow2 {
 
   pthread_mutex_t write_back_lock;
   pthread_rwlock_t lock;
+  pthread_rwlock_t table_io;
 
   /* Under `lock`. */
   const Qcow2Options *options;

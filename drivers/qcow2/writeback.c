@@ -204,7 +204,9 @@ static int write_reftable(Qcow2 *q, const HandOut *out)
 
 static int write_named(Qcow2 *q, const HandOut *out)
 {
+  pthread_rwlock_wrlock(&q->table_io);
   int r = write_pieces(q, out->l2);
+  pthread_rwlock_unlock(&q->table_io);
   if (r == 0)
     r = write_pieces(q, out->l1);
   return r == 0 && out->freed->len ? flush(q) : r;

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 /* A range somebody holds. */
@@ -24,8 +25,8 @@ struct Image {
   BgChild backing_child;
   bool writable;
 
-  GMutex lock;
-  GCond cond;
+  pthread_mutex_t lock; /* not a GMutex: ThreadSanitizer does not see those */
+  pthread_cond_t cond;
   GPtrArray *held;  /* Held */
   GArray *requests; /* uint64_t: the epoch at which each request began */
   uint64_t epoch;
@@ -57,19 +58,19 @@ static bool has_child(BgHost *host, const char *name)
 static void event(BgHost *host, BgEvent kind, const char *message)
 {
   Image *image = image_of(host);
-  g_mutex_lock(&image->lock);
+  pthread_mutex_lock(&image->lock);
   image->corruptions += kind == BG_EVENT_CORRUPT;
   g_free(image->last_event);
   image->last_event = g_strdup(message);
-  g_mutex_unlock(&image->lock);
+  pthread_mutex_unlock(&image->lock);
 }
 
 static uint64_t epoch(BgHost *host)
 {
   Image *image = image_of(host);
-  g_mutex_lock(&image->lock);
+  pthread_mutex_lock(&image->lock);
   uint64_t now = ++image->epoch;
-  g_mutex_unlock(&image->lock);
+  pthread_mutex_unlock(&image->lock);
   return now;
 }
 
@@ -77,31 +78,31 @@ static bool epoch_passed(BgHost *host, uint64_t value)
 {
   Image *image = image_of(host);
   bool passed = true;
-  g_mutex_lock(&image->lock);
+  pthread_mutex_lock(&image->lock);
   for (guint i = 0; i < image->requests->len; i++)
     passed &= g_array_index(image->requests, uint64_t, i) >= value;
-  g_mutex_unlock(&image->lock);
+  pthread_mutex_unlock(&image->lock);
   return passed;
 }
 
 uint64_t image_request_begin(Image *image)
 {
-  g_mutex_lock(&image->lock);
+  pthread_mutex_lock(&image->lock);
   uint64_t now = image->epoch;
   g_array_append_val(image->requests, now);
-  g_mutex_unlock(&image->lock);
+  pthread_mutex_unlock(&image->lock);
   return now;
 }
 
 void image_request_end(Image *image, uint64_t request)
 {
-  g_mutex_lock(&image->lock);
+  pthread_mutex_lock(&image->lock);
   for (guint i = 0; i < image->requests->len; i++)
     if (g_array_index(image->requests, uint64_t, i) == request) {
       g_array_remove_index_fast(image->requests, i);
       break;
     }
-  g_mutex_unlock(&image->lock);
+  pthread_mutex_unlock(&image->lock);
 }
 
 /* ── ranges ── */
@@ -120,19 +121,19 @@ static void hold(Image *image, Held *held, uint64_t offset, uint64_t length, boo
 {
   uint64_t mask = image_granularity(image) - 1;
   *held = (Held){offset & ~mask, (offset + length + mask) & ~mask, exclusive};
-  g_mutex_lock(&image->lock);
+  pthread_mutex_lock(&image->lock);
   while (collides(image, held))
-    g_cond_wait(&image->cond, &image->lock);
+    pthread_cond_wait(&image->cond, &image->lock);
   g_ptr_array_add(image->held, held);
-  g_mutex_unlock(&image->lock);
+  pthread_mutex_unlock(&image->lock);
 }
 
 static void let_go(Image *image, Held *held)
 {
-  g_mutex_lock(&image->lock);
+  pthread_mutex_lock(&image->lock);
   g_ptr_array_remove_fast(image->held, held);
-  g_cond_broadcast(&image->cond);
-  g_mutex_unlock(&image->lock);
+  pthread_cond_broadcast(&image->cond);
+  pthread_mutex_unlock(&image->lock);
 }
 
 /* ── making, opening, closing ── */
@@ -175,8 +176,8 @@ Image *image_open(BgChild *file, const char *options, const uint8_t *backing, ui
   image->options = g_malloc0(image->driver->options_size);
   image->backing = backing;
   image->backing_size = backing_size;
-  g_mutex_init(&image->lock);
-  g_cond_init(&image->cond);
+  pthread_mutex_init(&image->lock, NULL);
+  pthread_cond_init(&image->cond, NULL);
   image->held = g_ptr_array_new();
   image->requests = g_array_new(FALSE, FALSE, sizeof(uint64_t));
   g_autoptr(BgDict) dict = parse(options);
@@ -220,8 +221,8 @@ void image_kill(Image *image)
   g_free(image->options);
   g_ptr_array_unref(image->held);
   g_array_unref(image->requests);
-  g_mutex_clear(&image->lock);
-  g_cond_clear(&image->cond);
+  pthread_mutex_destroy(&image->lock);
+  pthread_cond_destroy(&image->cond);
   g_free(image->last_event);
   g_free(image);
 }

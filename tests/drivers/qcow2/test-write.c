@@ -81,7 +81,6 @@ ParameterizedTest(Shape *shape, qcow2_write, random_against_shadow, .timeout = 1
     memcpy(shadow, backing, backing_size);
     image_put_file("base.raw", backing, backing_size);
   }
-  cr_log_info("%s", shape->options);
   g_autoptr(BgChild) file = image_create(shape->size, shape->options, shape->backing ? "base.raw" : NULL, &error);
   cr_assert_not_null(file, "%s", error ? error->message : "");
   image_assert_sound(file, false);
