@@ -56,11 +56,10 @@ static void evict(Qcow2Cache *cache)
       cache->hand = 0;
     Qcow2Table *table = g_ptr_array_index(cache->ring, cache->hand);
     bool held = table->pins || table->writing || qcow2_table_is_dirty(table);
-    if (!held && !atomic_load_explicit(&table->used, memory_order_relaxed)) {
-      drop_at(cache, cache->hand);
-      continue;
-    }
-    atomic_store_explicit(&table->used, false, memory_order_relaxed);
+    if (!held && !atomic_load_explicit(&table->used, memory_order_relaxed))
+      drop_at(cache, cache->hand); /* the newest table takes its place: that is passed over, too */
+    else
+      atomic_store_explicit(&table->used, false, memory_order_relaxed);
     cache->hand++;
   }
 }
@@ -80,7 +79,7 @@ Qcow2Table *qcow2_cache_insert(Qcow2Cache *cache, uint64_t offset, uint8_t *data
   Qcow2Table *table = g_new0(Qcow2Table, 1);
   table->offset = offset;
   table->data = data;
-  atomic_init(&table->used, true);
+  atomic_init(&table->used, false); /* what is only read through once goes first */
   g_ptr_array_add(cache->ring, table);
   g_hash_table_insert(cache->tables, &table->offset, table);
   return table;

@@ -112,7 +112,7 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
     return false;
   }
   header->l1_entries = l1_entries;
-  layout->l1 = MAX(divide_up(l1_entries * 8, cluster), 1);
+  layout->l1 = divide_up(l1_entries * 8, cluster);
   if (options->preallocation) {
     layout->l2 = l1_entries;
     layout->data = divide_up(header->size, cluster);
@@ -133,7 +133,7 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   layout->first_data = layout->first_l2 + layout->l2;
   header->reftable_offset = cluster;
   header->reftable_clusters = layout->reftable;
-  header->l1_offset = layout->first_l1 * cluster;
+  header->l1_offset = layout->l1 ? layout->first_l1 * cluster : 0;
   return true;
 }
 

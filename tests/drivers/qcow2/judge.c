@@ -186,6 +186,7 @@ static char *path_of(const char *name)
 void image_put_file(const char *name, const void *bytes, uint64_t size)
 {
   g_autofree char *path = path_of(name);
+  g_unlink(path); /* GLib may leave the end of a longer file */
   cr_assert(g_file_set_contents_full(path, bytes, size, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
 }
 
