@@ -30,7 +30,7 @@ ParameterizedTestParameters(qcow2_create, is_understood)
   return cr_make_param_array(Wanted, wanted, G_N_ELEMENTS(wanted));
 }
 
-ParameterizedTest(Wanted *wanted, qcow2_create, is_understood, .timeout = 60)
+ParameterizedTest(Wanted *wanted, qcow2_create, is_understood, .timeout = 120)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(BgChild) file = image_create(wanted->size, wanted->options[0] ? wanted->options : NULL, NULL, &error);

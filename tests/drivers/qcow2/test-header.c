@@ -104,7 +104,7 @@ Test(qcow2_header, truncated)
 }
 
 /* A header of random bytes behind a true magic number may be refused or not, but nothing worse. */
-Test(qcow2_header, noise, .timeout = 60)
+Test(qcow2_header, noise, .timeout = 120)
 {
   g_autoptr(GRand) random = g_rand_new_with_seed(7);
   g_autoptr(BgChild) file = image_create(4 << 20, "cluster_size=512", "base", NULL);

@@ -38,7 +38,7 @@ ParameterizedTestParameters(qcow2_map, reads_what_qemu_wrote)
   return cr_make_param_array(Made, made, G_N_ELEMENTS(made));
 }
 
-ParameterizedTest(Made *made, qcow2_map, reads_what_qemu_wrote, .timeout = 60)
+ParameterizedTest(Made *made, qcow2_map, reads_what_qemu_wrote, .timeout = 120)
 {
   g_autofree char *make_raw = g_strdup_printf("%s cp raw out", prepare);
   g_autofree char *make_image = g_strdup_printf("cd $1; %s; cp a.qcow2 out", made->commands);
@@ -72,7 +72,7 @@ ParameterizedTestParameters(qcow2_map, writes_what_qemu_wrote)
   return cr_make_param_array(Made, made, G_N_ELEMENTS(made));
 }
 
-ParameterizedTest(Made *made, qcow2_map, writes_what_qemu_wrote, .timeout = 60)
+ParameterizedTest(Made *made, qcow2_map, writes_what_qemu_wrote, .timeout = 120)
 {
   g_autofree char *make_raw = g_strdup_printf("%s cp raw out", prepare);
   g_autofree char *make_image = g_strdup_printf("cd $1; %s; cp a.qcow2 out", made->commands);

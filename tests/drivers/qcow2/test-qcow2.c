@@ -150,7 +150,7 @@ static void *read_on(void *data)
   return NULL;
 }
 
-Test(qcow2_qcow2, readers_go_on_while_the_mode_changes, .timeout = 60)
+Test(qcow2_qcow2, readers_go_on_while_the_mode_changes, .timeout = 120)
 {
   g_autofree uint8_t *bytes = g_malloc(2 << 20);
   memset(bytes, 7, 2 << 20);

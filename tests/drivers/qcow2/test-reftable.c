@@ -24,7 +24,7 @@ ParameterizedTestParameters(qcow2_reftable, grows)
 }
 
 /* The table moves several times, with caches so small that blocks come and go. */
-ParameterizedTest(Shape *shape, qcow2_reftable, grows, .timeout = 60)
+ParameterizedTest(Shape *shape, qcow2_reftable, grows, .timeout = 120)
 {
   g_autoptr(BgChild) file = image_create(shape->size, shape->options, NULL, NULL);
   g_autofree uint8_t *shadow = g_malloc(shape->size);
@@ -70,7 +70,7 @@ Test(qcow2_reftable, power_cut_while_it_grows, .timeout = 120)
   }
 }
 
-Test(qcow2_reftable, full_disk_while_it_grows, .timeout = 60)
+Test(qcow2_reftable, full_disk_while_it_grows, .timeout = 120)
 {
   for (uint64_t room = 0; room < 40 << 10; room += 512) {
     g_autoptr(BgChild) file = image_create(8 << 20, "cluster_size=512,refcount_bits=64", NULL, NULL);

@@ -80,7 +80,7 @@ Test(qcow2_snapshots, table_past_the_end_is_refused)
 }
 
 /* The largest table of the shortest entries, all alike, is taken without ado. */
-Test(qcow2_snapshots, many, .timeout = 20)
+Test(qcow2_snapshots, many, .timeout = 120)
 {
   g_autoptr(BgChild) file = NULL;
   uint8_t *entry = make(&file);

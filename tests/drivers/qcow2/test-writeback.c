@@ -166,7 +166,7 @@ static void cut_power(BgChild *file, const GArray *history, const Shape *shape, 
   image_assert_sound(after, true);
 }
 
-ParameterizedTest(Shape *shape, qcow2_writeback, power_cut, .timeout = 200)
+ParameterizedTest(Shape *shape, qcow2_writeback, power_cut, .timeout = 120)
 {
   g_autoptr(GRand) random = g_rand_new_with_seed(42);
   g_autofree uint8_t *shadow = g_malloc0(shape->size), *backing = NULL;
@@ -204,7 +204,7 @@ ParameterizedTestParameters(qcow2_writeback, failing_storage)
   return cr_make_param_array(Shape, shapes, G_N_ELEMENTS(shapes));
 }
 
-ParameterizedTest(Shape *shape, qcow2_writeback, failing_storage, .timeout = 200)
+ParameterizedTest(Shape *shape, qcow2_writeback, failing_storage, .timeout = 120)
 {
   for (unsigned nth = 1; nth < 200; nth++) {
     g_autoptr(GRand) random = g_rand_new_with_seed(nth / 20);
