@@ -9,16 +9,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-Test(qcow2_qcow2, probe_knows_the_magic_and_version)
+Test(qcow2_qcow2, probe_knows_the_magic)
 {
   const BgDriver *driver = bg_driver_find("qcow2");
   uint8_t head[72] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3};
   cr_assert_eq(driver->probe(head, sizeof head), 100);
-  cr_assert_eq(driver->probe(head, 7), 0);
-  head[7] = 2;
-  cr_assert_eq(driver->probe(head, sizeof head), 100);
-  head[7] = 1;
-  cr_assert_eq(driver->probe(head, sizeof head), 0);
+  cr_assert_eq(driver->probe(head, 4), 100);
+  cr_assert_eq(driver->probe(head, 3), 0);
   head[0] = 'R';
   cr_assert_eq(driver->probe(head, sizeof head), 0);
 }
