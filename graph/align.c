@@ -111,6 +111,25 @@ static int write_bounced(BgNode *node, char *bounce, const struct iovec *iov, in
   return result;
 }
 
+static bool reaches_past_end(BgNode *node, uint64_t end)
+{
+  int64_t size = bg_node_size_inside(node);
+  return size >= 0 && end > (uint64_t)size;
+}
+
+/* Aligned writes share their range. Others hold it alone; and the whole node if they reach past its end, which they may have to set
+ * back afterwards: that must not cut off what another has written there meanwhile. */
+static void lock_blocks(BgNode *node, BgRange *range, uint64_t start, uint64_t end, bool aligned)
+{
+  if (aligned || !reaches_past_end(node, end)) {
+    bg_ranges_lock(&node->ranges, range, start, end - start, !aligned);
+    if (aligned || !reaches_past_end(node, end))
+      return;
+    bg_ranges_unlock(&node->ranges, range);
+  }
+  bg_ranges_lock(&node->ranges, range, 0, UINT64_MAX, true);
+}
+
 int bg_align_pwritev(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
   if (node->limits.request_alignment <= 1)
@@ -119,7 +138,7 @@ int bg_align_pwritev(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t
   uint64_t end = align_up(node, offset + bg_iov_length(iov, iovcnt));
   bool direct = fits(node, iov, iovcnt, offset);
   BgRange range;
-  bg_ranges_lock(&node->ranges, &range, start, end - start, !direct);
+  lock_blocks(node, &range, start, end, direct);
   int result = -ENOMEM;
   char *bounce = direct ? NULL : bounce_new(node, BOUNCE_SIZE + 2ull * node->limits.request_alignment);
   if (direct)

@@ -55,11 +55,22 @@ static int zero_rest(BgNode *node, uint64_t offset, uint64_t length)
   return write_zeros(node, offset, length);
 }
 
+/* Under the range's lock: the range is whole granules, but for the last at the end of the node. It was cut so before the lock was
+ * held, and the size may have changed since. */
+static bool is_still_whole(BgNode *node, uint64_t end)
+{
+  int64_t size = bg_node_size_inside(node);
+  bool whole = (end & (node->limits.granularity - 1)) == 0;
+  return size >= 0 && (end == (uint64_t)size || (whole && (node->limits.grows || end < (uint64_t)size)));
+}
+
 static int zero_granules(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags)
 {
   BgRange range;
   bg_io_lock_granules(node, &range, offset, length, true);
-  int result = node->driver->zero(node->instance, offset, length, flags);
+  int result = -ENOTSUP;
+  if (is_still_whole(node, offset + length))
+    result = node->driver->zero(node->instance, offset, length, flags);
   bg_ranges_unlock(&node->ranges, &range);
   bg_io_wrote(node);
   return result;
@@ -154,7 +165,9 @@ int bg_io_discard(BgNode *node, uint64_t offset, uint64_t length)
     return 0;
   BgRange range;
   bg_io_lock_granules(node, &range, offset + cut.head, cut.middle, true);
-  int result = node->driver->discard(node->instance, offset + cut.head, cut.middle);
+  int result = 0;
+  if (is_still_whole(node, offset + cut.head + cut.middle))
+    result = node->driver->discard(node->instance, offset + cut.head, cut.middle);
   bg_ranges_unlock(&node->ranges, &range);
   bg_io_wrote(node);
   return result == -ENOTSUP ? 0 : result;

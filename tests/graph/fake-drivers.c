@@ -196,10 +196,17 @@ static int64_t mem_size(void *instance)
   return (int64_t)__atomic_load_n(&((Mem *)instance)->disk->size, __ATOMIC_SEQ_CST);
 }
 
+static void check_alignment(const MemDisk *disk, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  if (disk->alignment > 1)
+    cr_assert(offset % disk->alignment == 0 && bg_iov_is_aligned(iov, iovcnt, disk->alignment));
+}
+
 static int mem_preadv(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
   MemDisk *disk = ((Mem *)instance)->disk;
   uint64_t length = bg_iov_length(iov, iovcnt);
+  check_alignment(disk, iov, iovcnt, offset);
   if (disk->delay_us)
     g_usleep(disk->delay_us);
   if (disk->fail_read)
@@ -216,6 +223,7 @@ static int mem_pwritev(void *instance, const struct iovec *iov, int iovcnt, uint
 {
   MemDisk *disk = ((Mem *)instance)->disk;
   uint64_t end = offset + bg_iov_length(iov, iovcnt);
+  check_alignment(disk, iov, iovcnt, offset);
   if (disk->delay_us)
     g_usleep(disk->delay_us);
   if (disk->fail_write)
