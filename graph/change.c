@@ -72,6 +72,20 @@ bool bg_change_wait_structure(BgGraph *graph, bool bounded)
   return true;
 }
 
+/* The nodes whose edges or options change and that users can reach: those being opened or gone are reached by none. */
+static GHashTable *restructured_nodes(const BgProposal *proposal)
+{
+  GHashTable *nodes = g_hash_table_new(NULL, NULL);
+  for (guint i = 0; i < proposal->overrides->len; i++)
+    g_hash_table_add(nodes, g_array_index(proposal->overrides, BgOverride, i).node);
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    BgNode *parent = g_array_index(proposal->retargets, BgRetarget, i).edge->parent;
+    if (parent->live)
+      g_hash_table_add(nodes, parent);
+  }
+  return nodes;
+}
+
 /* A node that this change has to wait for; NULL: none. */
 static BgNode *marked_by_another(Change *change)
 {
@@ -88,6 +102,8 @@ static BgNode *marked_by_another(Change *change)
 static bool plan_and_mark(Change *change, GError **error)
 {
   struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
+  g_autoptr(GHashTable) restructured = restructured_nodes(change->proposal);
+  change->restructures = g_hash_table_size(restructured) > 0;
   for (;;) {
     if (!bg_plan_make(&change->plan, change->proposal, false, NULL, error))
       return false;
@@ -161,16 +177,6 @@ static bool reaches(const BgNode *from, GHashTable *targets, GHashTable *seen)
       return true;
   }
   return false;
-}
-
-static GHashTable *restructured_nodes(const BgProposal *proposal)
-{
-  GHashTable *nodes = g_hash_table_new(NULL, NULL);
-  for (guint i = 0; i < proposal->overrides->len; i++)
-    g_hash_table_add(nodes, g_array_index(proposal->overrides, BgOverride, i).node);
-  for (guint i = 0; i < proposal->retargets->len; i++)
-    g_hash_table_add(nodes, g_array_index(proposal->retargets, BgRetarget, i).edge->parent);
-  return nodes;
 }
 
 /* The gates to close, found under graph->control. Users that come later wait for the marks. */

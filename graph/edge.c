@@ -30,10 +30,13 @@ static int edge_preadv(BgChild *child, const struct iovec *iov, int iovcnt, uint
   return bg_io_preadv(target(child), iov, iovcnt, offset);
 }
 
-/* Lets the child hold `end` bytes, by the edge's right to. */
-static int make_room(BgChild *child, uint64_t end)
+/* Lets the child hold the range, by the edge's right to. */
+static int make_room(BgChild *child, uint64_t offset, uint64_t length)
 {
   BgNode *node = target(child);
+  uint64_t end = offset + length;
+  if (offset > INT64_MAX || length > INT64_MAX - offset)
+    return -EFBIG;
   int64_t size = bg_node_size_inside(node);
   if (size < 0)
     return (int)size;
@@ -48,7 +51,7 @@ static int edge_pwritev(BgChild *child, const struct iovec *iov, int iovcnt, uin
 {
   if (!granted(child, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED))
     return -EPERM;
-  int result = make_room(child, offset + bg_iov_length(iov, iovcnt));
+  int result = make_room(child, offset, bg_iov_length(iov, iovcnt));
   return result ? result : bg_io_pwritev(target(child), iov, iovcnt, offset);
 }
 
@@ -56,7 +59,7 @@ static int edge_zero(BgChild *child, uint64_t offset, uint64_t length, BgZeroFla
 {
   if (!granted(child, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED))
     return -EPERM;
-  int result = make_room(child, offset + length);
+  int result = make_room(child, offset, length);
   return result ? result : bg_io_zero(target(child), offset, length, flags, true);
 }
 

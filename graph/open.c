@@ -203,6 +203,18 @@ static bool open_instance(BgOpening *opening, GError **error)
   return true;
 }
 
+/* What the user says of a child that the image does not have must not go unheard. */
+static bool check_children_asked_for(const BgOpening *opening, GError **error)
+{
+  const char *key = bg_dict_first_key(opening->children);
+  if (!key)
+    return true;
+  g_autofree char *shown = g_strescape(key, NULL);
+  bg_set_error(error, EINVAL, "node '%s': option '%s' is for a child that this image does not have",
+               opening->node->name, shown);
+  return false;
+}
+
 static bool open_registered(BgOpening *opening, BgDict *options, BgDict *given, const BgNodeOptions *common,
                             GError **error)
 {
@@ -215,7 +227,7 @@ static bool open_registered(BgOpening *opening, BgDict *options, BgDict *given, 
     bg_node_prefix_error(node, error);
     return false;
   }
-  return open_instance(opening, error);
+  return open_instance(opening, error) && check_children_asked_for(opening, error);
 }
 
 static char *choose_name(BgBatch *batch, BgDict *options, const char *name, GError **error)

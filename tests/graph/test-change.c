@@ -417,6 +417,101 @@ Test(change, states_tell_what_the_storage_says)
   check_state("disk", BG_STATE_BLOCKED, EBUSY);
 }
 
+/* ── many at a time ── */
+
+typedef struct Visitor {
+  const char *name;
+  bool writes;
+  unsigned rounds, got_in;
+} Visitor;
+
+static void *come_and_go(void *data)
+{
+  Visitor *visitor = data;
+  for (unsigned i = 0; i < visitor->rounds; i++) {
+    BgUser *user = visitor->writes
+                       ? try_writer(visitor->name, NULL)
+                       : bg_user_new(node(visitor->name), "visitor", BG_USER_READ_PERM, BG_USER_READ_SHARED, NULL);
+    visitor->got_in += user != NULL;
+    char byte = 'x';
+    struct iovec iov = {&byte, 1};
+    if (user && visitor->writes)
+      cr_assert_eq(bg_user_pwritev(user, &iov, 1, i % 100000), 1);
+    else if (user)
+      cr_assert_eq(bg_user_preadv(user, &iov, 1, i % 100000), 1);
+    bg_user_free(user);
+  }
+  return NULL;
+}
+
+static void run_visitors(Visitor *visitors, size_t count)
+{
+  g_autofree pthread_t *threads = g_new(pthread_t, count);
+  for (size_t i = 0; i < count; i++)
+    pthread_create(&threads[i], NULL, come_and_go, &visitors[i]);
+  for (size_t i = 0; i < count; i++)
+    pthread_join(threads[i], NULL);
+}
+
+/* Nobody is there: nothing is held but what formats always hold. */
+static void check_idle(void)
+{
+  settle();
+  check_read_write("");
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    const BgNode *each = graph->nodes->pdata[i];
+    BgPerm perm = BG_PERM_NONE, shared = BG_PERM_ALL;
+    for (guint j = 0; j < each->holders->len; j++) {
+      const BgHold *hold = each->holders->pdata[j];
+      perm |= hold->perm;
+      shared &= hold->shared;
+      cr_assert(!hold->is_user);
+    }
+    cr_assert_eq(each->mode.perm, perm, "%s", each->name);
+    cr_assert_eq(each->mode.shared, shared, "%s", each->name);
+    cr_assert(!each->changing);
+  }
+  bg_graph_unlock(graph);
+}
+
+/*   one   two (cow)
+ *     \   /
+ *      base (cow)     readers and writers of all three, of which few go together */
+Test(change, users_of_a_shared_backing_node_come_and_go_at_once)
+{
+  add_node(graph, "node-name=base,driver=cow,auto-read-only=on,file.driver=mem,file.disk=b");
+  add_node(graph, "node-name=one,driver=cow,auto-read-only=on,file.driver=mem,file.disk=1,backing=base");
+  add_node(graph, "node-name=two,driver=cow,auto-read-only=on,file.driver=mem,file.disk=2,backing=base");
+  Visitor visitors[] = {{"one", false, 150, 0},
+                        {"two", false, 150, 0},
+                        {"one", true, 150, 0},
+                        {"base", true, 150, 0},
+                        {"base", false, 150, 0}};
+  run_visitors(visitors, G_N_ELEMENTS(visitors));
+  cr_assert_eq(visitors[4].got_in, 150, "readers of the base stand in nobody's way");
+  check_idle();
+}
+
+/* One overlay is read all the while: what others do must not make the base forget it. */
+Test(change, an_overlay_that_stays_is_not_forgotten)
+{
+  add_node(graph, "node-name=base,driver=cow,auto-read-only=on,file.driver=mem,file.disk=b");
+  add_node(graph, "node-name=one,driver=cow,auto-read-only=on,file.driver=mem,file.disk=1,backing=base");
+  add_node(graph, "node-name=two,driver=cow,auto-read-only=on,file.driver=mem,file.disk=2,backing=base");
+  for (unsigned i = 0; i < 100; i++) {
+    Visitor visitor = {"one", false, 3, 0};
+    pthread_t thread;
+    pthread_create(&thread, NULL, come_and_go, &visitor);
+    BgUser *stays = reader("two");
+    pthread_join(thread, NULL);
+    cr_assert_eq(perm_of("base"), BG_PERM_CONSISTENT_READ);
+    cr_assert_eq(perm_of("base.file"), BG_PERM_CONSISTENT_READ);
+    bg_user_free(stays);
+  }
+  check_idle();
+}
+
 /* ── structure ── */
 
 static bool reopen(GError **error, const char *first, const char *second)
@@ -498,6 +593,75 @@ Test(change, options_that_cannot_change)
   reopen_fails("node-name=disk.file,driver=mem,disk=other", NULL, EINVAL, "Cannot change the option 'disk'");
   check_reopen("node-name=disk.file,driver=mem,disk=d,tag=5,auto-read-only=on", NULL);
   reopen_fails("node-name=disk,driver=raw", NULL, EINVAL, "Cannot change the option 'driver'");
+}
+
+static void *swap_backing(void *data)
+{
+  unsigned *swapped = data;
+  for (unsigned i = 0; i < 60; i++) {
+    g_autofree char *text =
+        g_strdup_printf("node-name=disk,driver=cow,auto-read-only=on,backing=%s", i % 2 ? "base" : "other");
+    *swapped += reopen(NULL, text, NULL);
+  }
+  return NULL;
+}
+
+/* Requests of users old and new see one backing node or the other, whole. */
+Test(change, children_are_swapped_below_users_that_come_and_go)
+{
+  memset(mem_disk("b")->data, 'b', 1 << 20);
+  memset(mem_disk("o")->data, 'o', 1 << 20);
+  add_node(graph, "node-name=base,driver=mem,disk=b,auto-read-only=on");
+  add_node(graph, "node-name=other,driver=mem,disk=o,auto-read-only=on");
+  add_node(graph, "node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d,backing=base");
+  add_node(graph, "node-name=top,driver=pass,file=disk,auto-read-only=on");
+  Visitor visitors[] = {{"disk", false, 200, 0}, {"top", false, 200, 0}, {"base", false, 200, 0}};
+  unsigned swapped = 0;
+  pthread_t thread;
+  BgUser *stays = reader("top");
+  pthread_create(&thread, NULL, swap_backing, &swapped);
+  run_visitors(visitors, G_N_ELEMENTS(visitors));
+  for (unsigned i = 0; i < 500; i++) {
+    char bytes[2] = "??";
+    struct iovec iov = {bytes, 2};
+    cr_assert_eq(bg_user_preadv(stays, &iov, 1, COW_CLUSTER - 1), 2);
+    cr_assert(bytes[0] == bytes[1] && strchr("bo", bytes[0]), "%.2s", bytes);
+  }
+  pthread_join(thread, NULL);
+  cr_assert_eq(swapped, 60);
+  bg_user_free(stays);
+  check_idle();
+}
+
+static void *remove_and_add(void *data)
+{
+  (void)data;
+  for (unsigned i = 0; i < 30; i++) {
+    BgNode *found = bg_graph_find(graph, "disk");
+    g_autoptr(BgDict) options =
+        bg_blockdev_parse("node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d", NULL);
+    if (!found)
+      bg_graph_add(graph, options, NULL);
+    else
+      bg_graph_remove(graph, found, NULL);
+  }
+  return NULL;
+}
+
+Test(change, nodes_are_removed_while_users_come)
+{
+  BgNode *disk = add_node(graph, "node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d");
+  pthread_t thread;
+  pthread_create(&thread, NULL, remove_and_add, NULL);
+  for (unsigned i = 0; i < 300; i++) {
+    BgNode *now = bg_graph_find(graph, "disk");
+    BgUser *user = bg_user_new(now ? now : disk, "visitor", BG_USER_READ_PERM, BG_USER_READ_SHARED, NULL);
+    if (user)
+      cr_assert_eq(byte_at(user, 5), 0);
+    bg_user_free(user);
+  }
+  pthread_join(thread, NULL);
+  check_idle();
 }
 
 /*   disk ── backing ── base ── backing ── (nothing)   base must not get disk */
