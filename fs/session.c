@@ -17,10 +17,21 @@
 
 enum { MAX_THREADS = 16, READ_AHEAD_KIB = 1024, WAKE_INTERVAL = 20 /* ms */ };
 
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000
+#endif
+
+/* Which mount it is. Numbers of mounts and devices are used again, but for `unique` ones. */
+typedef struct Identity {
+  unsigned major, minor;
+  uint64_t mount;
+  bool unique;
+} Identity;
+
 struct BgfsSession {
   struct fuse_session *fuse;
   char *mountpoint;
-  unsigned major, minor; /* the mounted file system's device */
+  Identity identity;
   pthread_t loop_thread;
   atomic_bool looping;
 };
@@ -48,15 +59,21 @@ static char *fuse_options(const BgfsOptions *options, const char *source)
   return g_string_free(list, FALSE);
 }
 
-/* The device of what is mounted at the path now, without asking its daemon. */
-static bool device_at(const char *path, unsigned *major_number, unsigned *minor_number)
+/* What is mounted at the path now, without asking its daemon. */
+static bool identify(const char *path, Identity *identity)
 {
   struct statx st;
-  if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &st) < 0)
+  if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &st) < 0)
     return false;
-  *major_number = st.stx_dev_major;
-  *minor_number = st.stx_dev_minor;
+  *identity = (Identity){st.stx_dev_major, st.stx_dev_minor, st.stx_mnt_id, st.stx_mask & STATX_MNT_ID_UNIQUE};
   return true;
+}
+
+static bool still_mounted(const BgfsSession *session)
+{
+  Identity now;
+  return identify(session->mountpoint, &now) && now.major == session->identity.major &&
+         now.minor == session->identity.minor && now.mount == session->identity.mount;
 }
 
 static void set_mount_error(GError **error, const char *mountpoint, const char *said)
@@ -90,7 +107,8 @@ static struct fuse_session *mount_captured(BgfsFs *fs, const char *options, cons
 
 void bgfs_session_raise_read_ahead(BgfsSession *session)
 {
-  g_autofree char *path = g_strdup_printf("/sys/class/bdi/%u:%u/read_ahead_kb", session->major, session->minor);
+  g_autofree char *path =
+      g_strdup_printf("/sys/class/bdi/%u:%u/read_ahead_kb", session->identity.major, session->identity.minor);
   int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0)
     return;
@@ -118,22 +136,24 @@ BgfsSession *bgfs_session_mount(BgfsFs *fs, const BgfsOptions *options, const ch
   session->loop_thread = pthread_self();
   if (bgfs_init_reply_install(fuse) < 0)
     g_warning("writes will be slower: libfuse takes no input and output of ours");
-  if (!device_at(mountpoint, &session->major, &session->minor))
+  if (!identify(mountpoint, &session->identity))
     g_warning("mountpoint '%s': %s", mountpoint, g_strerror(errno));
   return session;
 }
 
+/* Normally the mount is gone already. It is not after an error or if somebody aborted the connection. The descriptor goes first: nobody
+ * would answer what unmounting asks for. */
 void bgfs_session_free(BgfsSession *session)
 {
   if (!session)
     return;
   struct pollfd fd = {fuse_session_fd(session->fuse), 0, 0};
-  bool gone = poll(&fd, 1, 0) == 1 && fd.revents & POLLERR;
-  if (gone)
-    fuse_session_unmount(session->fuse); /* frees only: it sees that there is nothing to unmount */
-  else
-    bgfs_session_detach(session); /* not by path alone: something else may be mounted there by now */
+  bool dead = poll(&fd, 1, 0) == 1 && fd.revents & POLLERR;
+  if (dead)
+    fuse_session_unmount(session->fuse); /* unmounts nothing then, frees only */
   fuse_session_destroy(session->fuse);
+  if (!dead || session->identity.unique)
+    bgfs_session_detach(session);
   g_free(session->mountpoint);
   g_free(session);
 }
@@ -159,9 +179,7 @@ int bgfs_session_loop(BgfsSession *session)
 
 void bgfs_session_detach(BgfsSession *session)
 {
-  unsigned major_number, minor_number;
-  if (!device_at(session->mountpoint, &major_number, &minor_number) || major_number != session->major ||
-      minor_number != session->minor)
+  if (!still_mounted(session)) /* the path alone does not tell: something else may be there by now */
     return;
   if (umount2(session->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
     return;
