@@ -80,6 +80,7 @@ void fake_drivers_reset(void)
   gpointer value;
   g_free(journal_take());
   cow_fail_settle(NULL);
+  cow_set_delay(0);
   if (!disks)
     return;
   g_hash_table_iter_init(&iter, disks);
@@ -301,6 +302,13 @@ void cow_fail_settle(const char *node)
   settle_to_fail = g_strdup(node);
 }
 
+static unsigned cow_delay; /* atomic */
+
+void cow_set_delay(unsigned delay_us)
+{
+  __atomic_store_n(&cow_delay, delay_us, __ATOMIC_SEQ_CST);
+}
+
 static const BgChildSpec cow_children[] = {
     {"file", "the storage", true}, {"backing", "what it stands on", false}, {NULL}};
 
@@ -344,6 +352,7 @@ static bool cow_change_open(void *instance, const BgMode *mode, const void *opti
   Cow *cow = instance;
   (void)options, (void)error;
   Pending *made = pending_new(cow->mode.writable, mode);
+  g_usleep(__atomic_load_n(&cow_delay, __ATOMIC_SEQ_CST));
   note(cow->host, "open%c", made->direction);
   *pending = made;
   return true;

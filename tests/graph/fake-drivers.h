@@ -41,6 +41,9 @@ char *journal_take(void);
 /* Makes the next change_settle of a cow node of that name fail; NULL: of none. */
 void cow_fail_settle(const char *node);
 
+/* How long each change of a cow node takes, in µs. */
+void cow_set_delay(unsigned delay_us);
+
 extern const BgDriver bg_driver_mem, bg_driver_cow, bg_driver_pass;
 
 /* Adds the nodes of "key=value,…"; fails the test otherwise. */

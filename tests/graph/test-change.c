@@ -499,10 +499,12 @@ Test(change, an_overlay_that_stays_is_not_forgotten)
   add_node(graph, "node-name=base,driver=cow,auto-read-only=on,file.driver=mem,file.disk=b");
   add_node(graph, "node-name=one,driver=cow,auto-read-only=on,file.driver=mem,file.disk=1,backing=base");
   add_node(graph, "node-name=two,driver=cow,auto-read-only=on,file.driver=mem,file.disk=2,backing=base");
+  cow_set_delay(500);
   for (unsigned i = 0; i < 100; i++) {
-    Visitor visitor = {"one", false, 3, 0};
+    Visitor visitor = {"one", false, 1, 0};
     pthread_t thread;
     pthread_create(&thread, NULL, come_and_go, &visitor);
+    g_usleep(i % 20 * 100);
     BgUser *stays = reader("two");
     pthread_join(thread, NULL);
     cr_assert_eq(perm_of("base"), BG_PERM_CONSISTENT_READ);
