@@ -9,6 +9,7 @@
 #include "fs/init-reply.h"
 #include "fs/inode.h"
 #include "fs/notify.h"
+#include "fs/opened.h"
 
 #include <fuse3/fuse_lowlevel.h>
 #include <time.h>
@@ -24,15 +25,16 @@ typedef struct BgfsFs {
   BgfsNotify *notify;
   BgfsChanges *changes;
   BgfsClosing *closing;
+  BgfsOpened *opened;
   bool read_only;                 /* the whole mount: no file shows `w` */
   bool writeback;                 /* the kernel may cache writes */
-  char *directory; /* where file names given relative begin */
+  char *directory;                /* where file names given relative begin */
   struct timespec started;        /* the times of what has none of its own */
   pthread_key_t buffers;          /* see buffer.h */
   void (*ready)(void *data);      /* the kernel has accepted the mount; called once */
   void (*first_open)(void *data); /* a file is about to be opened for the first time; called once */
   void *callback_data;
-  atomic_bool opened;
+  atomic_bool any_opened;
   BgfsInitReply init_reply;
 } BgfsFs;
 

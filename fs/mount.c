@@ -71,6 +71,7 @@ static void fs_init(Mount *mount)
   fs->notify = bgfs_notify_new();
   fs->changes = bgfs_changes_new();
   fs->closing = bgfs_closing_new();
+  fs->opened = bgfs_opened_new();
   fs->read_only = mount->options->read_only;
   fs->writeback = mount->options->writeback;
   fs->directory = g_get_current_dir();
@@ -137,6 +138,7 @@ static bool stop(Mount *mount)
   bgfs_notify_stop(fs->notify);
   bgfs_changes_free(fs->changes);
   bgfs_session_free(session);
+  bgfs_opened_free(fs->opened);
   bgfs_inodes_free(fs->inodes);
   g_autoptr(GError) error = NULL;
   bool ok = bg_graph_close(fs->graph, &error);

@@ -74,8 +74,10 @@ void bgfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   else
     list_graph(entries);
   fi->fh = (uintptr_t)entries;
+  BgfsFs *fs = bgfs_fs(req);
+  bgfs_opened_add(fs->opened, entries, (GDestroyNotify)g_ptr_array_unref);
   if (fuse_reply_open(req, fi) == -ENOENT)
-    g_ptr_array_unref(entries);
+    bgfs_opened_remove(fs->opened, entries);
 }
 
 void bgfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -102,6 +104,6 @@ void bgfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
 void bgfs_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   (void)ino;
-  g_ptr_array_unref((GPtrArray *)(uintptr_t)fi->fh);
+  bgfs_opened_remove(bgfs_fs(req)->opened, (gpointer)(uintptr_t)fi->fh);
   fuse_reply_err(req, 0);
 }

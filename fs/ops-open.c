@@ -22,7 +22,7 @@ static void drop_handle(BgfsFs *fs, BgfsHandle *handle)
 {
   bgfs_release(handle->inode, handle->access);
   bgfs_closing_end(fs->closing, handle);
-  g_free(handle);
+  bgfs_opened_remove(fs->opened, handle);
 }
 
 /* The kernel keeps what it has cached of the file only while that is what the file holds. */
@@ -33,6 +33,7 @@ static void answer_open(OpenTask *open, BgfsHandle *handle)
   uint64_t generation = bg_node_generation(node);
   bool keep_cache = !direct_io && open->inode->cached_generation == generation;
   handle->generation = direct_io || keep_cache ? UINT64_MAX : generation;
+  bgfs_opened_add(open->fs->opened, handle, g_free);
   if (bgfs_reply_open(open->req, handle, direct_io, keep_cache) == -ENOENT)
     drop_handle(open->fs, handle);
 }
@@ -56,25 +57,32 @@ static void run_open(BgfsTask *task)
   g_free(open);
 }
 
+static void free_virtual(gpointer data)
+{
+  BgfsHandle *handle = data;
+  g_free(handle->text);
+  g_free(handle);
+}
+
 static void open_virtual(fuse_req_t req, fuse_ino_t ino, int flags)
 {
   if (bgfs_access(flags, false) & BGFS_WRITE) {
     fuse_reply_err(req, EROFS);
     return;
   }
+  BgfsFs *fs = bgfs_fs(req);
   BgfsHandle *handle = g_new0(BgfsHandle, 1);
-  handle->text = bgfs_virtual_text(bgfs_fs(req), ino);
+  handle->text = bgfs_virtual_text(fs, ino);
   handle->generation = UINT64_MAX;
-  if (bgfs_reply_open(req, handle, true, false) == -ENOENT) {
-    g_free(handle->text);
-    g_free(handle);
-  }
+  bgfs_opened_add(fs->opened, handle, free_virtual);
+  if (bgfs_reply_open(req, handle, true, false) == -ENOENT)
+    bgfs_opened_remove(fs->opened, handle);
 }
 
 void bgfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   BgfsFs *fs = bgfs_fs(req);
-  if (!atomic_exchange(&fs->opened, true))
+  if (!atomic_exchange(&fs->any_opened, true))
     fs->first_open(fs->callback_data);
   if (bgfs_virtual_name(ino)) {
     open_virtual(req, ino, fi->flags);
@@ -118,8 +126,7 @@ void bgfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   (void)ino;
   BgfsHandle *handle = bgfs_handle(fi);
   if (!handle->inode) {
-    g_free(handle->text);
-    g_free(handle);
+    bgfs_opened_remove(bgfs_fs(req)->opened, handle);
     fuse_reply_err(req, 0);
     return;
   }

@@ -141,16 +141,28 @@ BgfsSession *bgfs_session_mount(BgfsFs *fs, const BgfsOptions *options, const ch
   return session;
 }
 
-/* Normally the mount is gone already. It is not after an error or if somebody aborted the connection. The descriptor goes first: nobody
- * would answer what unmounting asks for. */
+/* Ends the connection. fuse_session_unmount() would also unmount whatever is at the path by now, unless it finds its descriptor in
+ * error: it gets one that is, a pipe that nobody reads. */
+static void disconnect(struct fuse_session *fuse)
+{
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0)
+    return;
+  dup3(ends[1], fuse_session_fd(fuse), O_CLOEXEC);
+  close(ends[0]);
+  close(ends[1]);
+  fuse_session_unmount(fuse);
+}
+
+/* Normally the mount is gone already. It is not after an error or if somebody aborted the connection. That ends first: nobody would
+ * answer what unmounting asks for. */
 void bgfs_session_free(BgfsSession *session)
 {
   if (!session)
     return;
   struct pollfd fd = {fuse_session_fd(session->fuse), 0, 0};
   bool dead = poll(&fd, 1, 0) == 1 && fd.revents & POLLERR;
-  if (dead)
-    fuse_session_unmount(session->fuse); /* unmounts nothing then, frees only */
+  disconnect(session->fuse);
   fuse_session_destroy(session->fuse);
   if (!dead || session->identity.unique)
     bgfs_session_detach(session);
