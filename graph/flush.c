@@ -50,31 +50,6 @@ int bg_io_flush(BgNode *node)
   return result ? result : below ? below : own;
 }
 
-int bg_io_resize(BgNode *node, uint64_t size)
-{
-  if (!node->driver->resize)
-    return -EFBIG;
-  BgRange range;
-  bg_ranges_lock(&node->ranges, &range, 0, UINT64_MAX, true);
-  int result = node->driver->resize(node->instance, size);
-  bg_ranges_unlock(&node->ranges, &range);
-  bg_io_wrote(node);
-  return result;
-}
-
-int bg_io_grow(BgNode *node, uint64_t size)
-{
-  if (!node->driver->resize)
-    return -ENOSPC;
-  BgRange range;
-  bg_ranges_lock(&node->ranges, &range, 0, UINT64_MAX, true);
-  int64_t now = bg_node_size_inside(node);
-  int result = now < 0 ? (int)now : (uint64_t)now < size ? node->driver->resize(node->instance, size) : 0;
-  bg_ranges_unlock(&node->ranges, &range);
-  bg_io_wrote(node);
-  return result;
-}
-
 void bg_io_wrote(BgNode *node)
 {
   atomic_fetch_add(&node->written, 1);

@@ -37,6 +37,9 @@ int bg_io_resize(BgNode *node, uint64_t size);
 /* The same, unless the node is that large already. */
 int bg_io_grow(BgNode *node, uint64_t size);
 
+/* Writes within the size of a mapped node; the caller holds the range exclusively in node->ranges. */
+int bg_io_write_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+
 /* Takes the range of whole granules around [offset, offset+length) in node->ranges. */
 void bg_io_lock_granules(BgNode *node, BgRange *range, uint64_t offset, uint64_t length, bool exclusive);
 

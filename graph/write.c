@@ -211,3 +211,9 @@ int bg_io_pwritev_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint6
   bg_io_wrote(node);
   return result;
 }
+
+int bg_io_write_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  Write write = {node, iov, iovcnt, offset, bg_iov_length(iov, iovcnt), 0};
+  return node->driver->reserve ? write_allocating(&write) : write_in_place(&write);
+}
