@@ -20,6 +20,9 @@ own_loops=()
 own_mounts=() # other than blockgraphfs's
 own_scratch=
 
+# Pipelines fail with any of their parts (pipefail), so never `| grep -q`: it leaves early, and what feeds it
+# dies of SIGPIPE.
+
 # ── outcomes ──
 
 fail() {
@@ -65,7 +68,7 @@ need_helper() {
 
 # Built with a sanitizer: memory and speed say nothing.
 sanitized() {
-  ldd "$BLOCKGRAPHFS" | grep -qE 'lib(asan|tsan|ubsan)'
+  [[ $(ldd "$BLOCKGRAPHFS") =~ lib(asan|tsan|ubsan) ]]
 }
 
 # ── scratch directory and cleaning up ──
@@ -221,7 +224,7 @@ file_descriptors() {
 
 # Has PID any descriptor on FILE that can write?
 open_for_writing() {
-  file_descriptors "$1" "$2" | grep -q w
+  [[ $(file_descriptors "$1" "$2") == *w* ]]
 }
 
 open_read_only() {
@@ -335,7 +338,7 @@ poke() {
 # forget_backing_format IMAGE: takes the format of the backing file out of the image's header.
 forget_backing_format() {
   local offset
-  offset=$(grep -obUaP '\xe2\x79\x2a\xca' "$1" | head -n 1 | cut -d : -f 1)
+  offset=$(grep -obUaP '\xe2\x79\x2a\xca' "$1" | sed -n '1s/:.*//p')
   poke "$1" "$offset" 00 00 00 00
 }
 

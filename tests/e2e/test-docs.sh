@@ -24,10 +24,17 @@ complete_line() {
     printf '%s\n' "${COMPREPLY[@]}"
   )
 }
-complete_line "$BLOCKGRAPHFS" --sn | grep -qx -- "--snapshot" || fail "--sn is not completed to --snapshot"
-complete_line "$BLOCKGRAPHFS" un | grep -qx unmount || fail "un is not completed to unmount"
-complete_line "$BLOCKGRAPHFS" --format qc | grep -qx qcow2 || fail "--format qc is not completed to qcow2"
-complete_line "$BLOCKGRAPHFS" create -f r | grep -qx raw || fail "create -f r is not completed to raw"
+# completes_to WANTED WORD…: WANTED is among what the last of the words is completed to.
+completes_to() {
+  local wanted=$1 offered
+  shift
+  mapfile -t offered < <(complete_line "$BLOCKGRAPHFS" "$@")
+  [[ " ${offered[*]} " == *" $wanted "* ]] || fail "'$*' is not completed to $wanted"
+}
+completes_to --snapshot --sn
+completes_to unmount un
+completes_to qcow2 --format qc
+completes_to raw create -f r
 
 if command -v mandoc >/dev/null; then
   note "mandoc finds no fault"

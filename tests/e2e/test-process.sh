@@ -33,7 +33,7 @@ find_daemon() {
   local link
   for link in /proc/[0-9]*/exe; do
     if [[ $(readlink "$link" 2>/dev/null) == "$(realpath "$BLOCKGRAPHFS")" ]] &&
-      tr '\0' ' ' <"${link%exe}cmdline" | grep -qF " $1"; then
+      [[ $(tr '\0' ' ' <"${link%exe}cmdline") == *" $1"* ]]; then
       link=${link#/proc/}
       echo "${link%/exe}"
       return 0
