@@ -16,7 +16,7 @@ done
 note "completion completes"
 complete_line() {
   (
-    trap - ERR
+    set +eE # as an interactive shell runs it
     # shellcheck disable=SC1091 # shipped beside
     . "$source_dir/contrib/completion/blockgraphfs"
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
