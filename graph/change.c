@@ -364,14 +364,25 @@ static void commit_mode(const BgPlanNode *entry, int64_t now)
     g_clear_pointer(&node->settle_failure, g_free);
 }
 
+/* Of the node and of those above it. All their users' gates are closed, for they reach it. */
+static void refresh_limits_above(BgNode *node)
+{
+  bg_node_limits(node, &node->limits);
+  for (guint i = 0; i < node->holders->len; i++) {
+    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
+    if (edge)
+      refresh_limits_above(edge->parent);
+  }
+}
+
 static void refresh_limits(Change *change)
 {
-  if (change->gates->len == 0)
-    return;
-  for (guint i = change->plan.nodes->len; i-- > 0;) {
-    BgNode *node = plan_node(change, i)->node;
-    bg_node_limits(node, &node->limits);
-  }
+  g_autoptr(GHashTable) restructured = restructured_nodes(change->proposal);
+  GHashTableIter iter;
+  gpointer node;
+  g_hash_table_iter_init(&iter, restructured);
+  while (g_hash_table_iter_next(&iter, &node, NULL))
+    refresh_limits_above(node);
 }
 
 /* The permissions that users held before, to tell who began or ceased to write. */

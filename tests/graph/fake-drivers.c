@@ -294,12 +294,22 @@ const BgDriver bg_driver_mem = {
 
 /* ── cow ── */
 
-static char *settle_to_fail;
+static char *settle_to_fail; /* under journal_lock */
 
 void cow_fail_settle(const char *node)
 {
+  pthread_mutex_lock(&journal_lock);
   g_free(settle_to_fail);
   settle_to_fail = g_strdup(node);
+  pthread_mutex_unlock(&journal_lock);
+}
+
+static bool settle_is_to_fail(const char *node)
+{
+  pthread_mutex_lock(&journal_lock);
+  bool fail = g_strcmp0(settle_to_fail, node) == 0;
+  pthread_mutex_unlock(&journal_lock);
+  return fail;
 }
 
 static unsigned cow_delay; /* atomic */
@@ -315,6 +325,7 @@ static const BgChildSpec cow_children[] = {
 typedef struct Cow {
   BgHost *host;
   BgChild *file;
+  int64_t size; /* of the file when it was opened */
   BgMode mode;
   pthread_mutex_t lock;
   GHashTable *clusters; /* numbers + 1 of those allocated */
@@ -330,6 +341,7 @@ static void *cow_open(BgHost *host, const void *options, const BgMode *mode, GEr
   Cow *cow = g_new0(Cow, 1);
   cow->host = host;
   cow->file = file;
+  cow->size = file->ops->size(file);
   cow->mode = *mode;
   cow->clusters = g_hash_table_new(NULL, NULL);
   pthread_mutex_init(&cow->lock, NULL);
@@ -365,7 +377,7 @@ static bool cow_change_settle(void *instance, void *pending, GError **error)
   char direction = ((Pending *)pending)->direction;
   char mark;
   note(cow->host, "settle%c", direction);
-  if (g_strcmp0(settle_to_fail, cow->host->node_name) == 0) {
+  if (settle_is_to_fail(cow->host->node_name)) {
     bg_set_error(error, EIO, "cannot settle");
     return false;
   }
@@ -396,6 +408,11 @@ static void cow_limits(void *instance, BgLimits *limits)
 {
   (void)instance;
   *limits = (BgLimits){1, COW_CLUSTER, false};
+}
+
+static int64_t cow_size(void *instance)
+{
+  return ((Cow *)instance)->size;
 }
 
 static bool has_cluster(Cow *cow, uint64_t offset)
@@ -451,6 +468,7 @@ const BgDriver bg_driver_cow = {
     .change_commit = cow_change_commit,
     .change_abort = cow_change_abort,
     .limits = cow_limits,
+    .size = cow_size,
     .map = cow_map,
     .reserve = cow_reserve,
     .commit = cow_commit,
