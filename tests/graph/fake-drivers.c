@@ -134,7 +134,7 @@ static void mem_close(void *instance)
 static bool mem_can_change(void *instance, const BgMode *mode, GError **error)
 {
   MemDisk *disk = ((Mem *)instance)->disk;
-  int refused = __atomic_load_n(&disk->refuse_writable, __ATOMIC_SEQ_CST);
+  int refused = disk->refuse_writable;
   if (mode->writable && refused)
     bg_set_error_errno(error, refused, "cannot write '%s'", disk->name);
   return !mode->writable || !refused;
@@ -155,10 +155,10 @@ static bool mem_change_open(void *instance, const BgMode *mode, const void *opti
 static bool mem_change_settle(void *instance, void *pending, GError **error)
 {
   Mem *mem = instance;
-  int err = __atomic_load_n(&mem->disk->fail_settle, __ATOMIC_SEQ_CST);
+  int err = mem->disk->fail_settle;
   note(mem->host, "settle%c", ((Pending *)pending)->direction);
   if (!err) {
-    __atomic_store_n(&mem->disk->writable, ((Pending *)pending)->mode.writable, __ATOMIC_SEQ_CST);
+    mem->disk->writable = ((Pending *)pending)->mode.writable;
     return true;
   }
   bg_set_error_errno(error, err, "cannot settle '%s'", mem->disk->name);
@@ -177,7 +177,7 @@ static void mem_change_abort(void *instance, void *pending)
 {
   Mem *mem = instance;
   note(mem->host, "abort%c", ((Pending *)pending)->direction);
-  __atomic_store_n(&mem->disk->writable, mem->mode.writable, __ATOMIC_SEQ_CST);
+  mem->disk->writable = mem->mode.writable;
   g_free(pending);
 }
 
@@ -194,7 +194,7 @@ static void mem_limits(void *instance, BgLimits *limits)
 
 static int64_t mem_size(void *instance)
 {
-  return (int64_t)__atomic_load_n(&((Mem *)instance)->disk->size, __ATOMIC_SEQ_CST);
+  return (int64_t)((Mem *)instance)->disk->size;
 }
 
 static void check_alignment(const MemDisk *disk, const struct iovec *iov, int iovcnt, uint64_t offset)
@@ -229,14 +229,14 @@ static int mem_pwritev(void *instance, const struct iovec *iov, int iovcnt, uint
     g_usleep(disk->delay_us);
   if (disk->fail_write)
     return -disk->fail_write;
-  if (!__atomic_load_n(&disk->writable, __ATOMIC_SEQ_CST))
+  if (!disk->writable)
     return -EBADF;
   if (end > disk->capacity)
     return -ENOSPC;
   pthread_rwlock_wrlock(&disk->lock);
   bg_iov_to_buffer(iov, iovcnt, 0, disk->data + offset, end - offset);
   if (end > disk->size)
-    __atomic_store_n(&disk->size, end, __ATOMIC_SEQ_CST);
+    disk->size = end;
   pthread_rwlock_unlock(&disk->lock);
   return 0;
 }
@@ -244,10 +244,10 @@ static int mem_pwritev(void *instance, const struct iovec *iov, int iovcnt, uint
 static int mem_flush(void *instance)
 {
   MemDisk *disk = ((Mem *)instance)->disk;
-  int err = __atomic_load_n(&disk->fail_flush, __ATOMIC_SEQ_CST);
+  int err = disk->fail_flush;
   if (err)
     return -err;
-  __atomic_fetch_add(&disk->flushes, 1, __ATOMIC_SEQ_CST);
+  disk->flushes++;
   return 0;
 }
 
@@ -259,7 +259,7 @@ static int mem_resize(void *instance, uint64_t size)
   pthread_rwlock_wrlock(&disk->lock);
   if (size < disk->size)
     memset(disk->data + size, 0, disk->size - size);
-  __atomic_store_n(&disk->size, size, __ATOMIC_SEQ_CST);
+  disk->size = size;
   pthread_rwlock_unlock(&disk->lock);
   return 0;
 }

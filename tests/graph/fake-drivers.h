@@ -16,17 +16,18 @@ typedef struct MemDisk {
   char *name;
   pthread_rwlock_t lock;
   uint8_t *data;
-  uint64_t size, capacity;
+  _Atomic uint64_t size;
+  uint64_t capacity;
   bool grows;
   uint32_t alignment; /* of requests; 0: 1 */
-  /* What goes wrong. Set before use, or between requests. */
-  int refuse_writable; /* errno of change_open and can_change to writable */
-  int fail_settle;     /* errno of change_settle, in either direction */
-  int fail_flush, fail_read, fail_write;
-  unsigned delay_us; /* of each read and write */
+  /* What goes wrong. */
+  _Atomic int refuse_writable; /* errno of change_open and can_change to writable */
+  _Atomic int fail_settle;     /* errno of change_settle, in either direction */
+  _Atomic int fail_flush, fail_read, fail_write;
+  _Atomic unsigned delay_us; /* of each read and write */
   /* What happened. */
-  unsigned flushes; /* atomic */
-  bool writable;
+  _Atomic unsigned flushes;
+  _Atomic bool writable;
 } MemDisk;
 
 /* The disk of that name; made, zeroed and of 1 MiB, the first time. */

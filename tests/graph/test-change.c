@@ -374,14 +374,14 @@ Test(change, a_node_that_cannot_be_flushed_stays_read_write)
   char byte = 'x';
   struct iovec iov = {&byte, 1};
   cr_assert_eq(bg_user_pwritev(user, &iov, 1, 0), 1);
-  __atomic_store_n(&mem_disk("d")->fail_flush, EIO, __ATOMIC_SEQ_CST);
+  mem_disk("d")->fail_flush = EIO;
   cr_assert_eq(bg_user_flush(user), -EIO);
   bg_user_free(user);
   cr_assert(!bg_graph_settle(graph, &error));
   cr_assert(g_error_matches(error, BG_ERROR, EIO), "%s", error->message);
   cr_assert(strstr(error->message, "disk"), "%s", error->message);
   check_read_write("disk disk.file");
-  __atomic_store_n(&mem_disk("d")->fail_flush, 0, __ATOMIC_SEQ_CST);
+  mem_disk("d")->fail_flush = 0;
   settle();
   check_read_write("");
 }
@@ -404,7 +404,7 @@ Test(change, states_tell_what_the_storage_says)
   mem_disk("d")->refuse_writable = EROFS;
   make_chain();
   check_state("disk", BG_STATE_UNWRITABLE, EROFS);
-  __atomic_store_n(&mem_disk("d")->refuse_writable, EBUSY, __ATOMIC_SEQ_CST);
+  mem_disk("d")->refuse_writable = EBUSY;
   for (unsigned i = 0; i < 300; i++) {
     BgNodeState state;
     bg_node_state(node("disk"), &state);

@@ -1,11 +1,13 @@
 #include "graph/query.h"
 
+#include "graph/blockdev.h"
 #include "graph/json.h"
 #include "graph/user.h"
 #include "tests/graph/fake-drivers.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 static BgGraph *graph;
@@ -176,6 +178,43 @@ Test(query, dot_is_a_graph)
   cr_assert(strstr(text, "\"1\" [shape=ellipse, label=\"file \\\"x\\\"\\\\n\"];"), "%s", text);
   cr_assert(strstr(text, "\"1\" -> \"disk\" [style=bold];"), "%s", text);
   bg_user_free(user);
+}
+
+static void *change_all_the_time(void *data)
+{
+  int *stop = data;
+  BgNode *disk = bg_graph_find(graph, "disk");
+  while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+    g_autoptr(BgDict) options =
+        bg_blockdev_parse("node-name=new,driver=cow,auto-read-only=on,file.driver=mem,file.disk=n,"
+                          "backing=base",
+                          NULL);
+    BgNode *made = bg_graph_add(graph, options, NULL);
+    cr_assert_not_null(made);
+    BgUser *user = bg_user_new(disk, "writer", BG_PERM_WRITE, BG_USER_WRITE_SHARED, NULL);
+    cr_assert_not_null(user);
+    bg_user_free(user);
+    cr_assert(bg_graph_remove(graph, made, NULL));
+  }
+  return NULL;
+}
+
+Test(query, while_the_graph_changes)
+{
+  int stop = 0;
+  pthread_t thread;
+  pthread_create(&thread, NULL, change_all_the_time, &stop);
+  for (unsigned i = 0; i < 60; i++) {
+    g_autoptr(JsonNode) root = parse();
+    JsonArray *nodes = nodes_of(root);
+    cr_assert_not_null(node_named(nodes, "disk"));
+    guint count = json_array_get_length(nodes);
+    cr_assert(count == 5 || count == 6 || count == 7, "%u nodes", count);
+    g_autofree char *tree = bg_query_tree(graph), *dot = bg_query_dot(graph);
+    cr_assert(strstr(tree, "alone (mem") && strstr(dot, "\"alone\""));
+  }
+  __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+  pthread_join(thread, NULL);
 }
 
 Test(query, an_empty_graph)
