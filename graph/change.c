@@ -1,16 +1,15 @@
 #include "graph/change.h"
 
 #include "graph/io.h"
-#include "graph/state.h"
+#include "graph/restructure.h"
 
 #include <errno.h>
-#include <time.h>
 
 typedef struct Change {
   BgGraph *graph;
   BgProposal *proposal;
   BgPlan plan;
-  GPtrArray *gates;   /* BgGate *, closed */
+  GPtrArray *closed;  /* BgGate * */
   bool restructures;  /* edges or options change, not only permissions: gates are closed */
   GPtrArray *opened;  /* BgPlanNode *, in order */
   GPtrArray *settled; /* BgPlanNode *, in order */
@@ -24,67 +23,13 @@ static BgPlanNode *plan_node(Change *change, guint index)
 static void change_clear(Change *change)
 {
   bg_plan_clear(&change->plan);
-  g_ptr_array_unref(change->gates);
+  g_ptr_array_unref(change->closed);
   g_ptr_array_unref(change->opened);
   g_ptr_array_unref(change->settled);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Change, change_clear)
 
 /* ── marks ── */
-
-static struct timespec deadline_after(int milliseconds)
-{
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  at.tv_sec += milliseconds / 1000;
-  at.tv_nsec += (milliseconds % 1000) * 1000000L;
-  if (at.tv_nsec >= 1000000000L) {
-    at.tv_sec++;
-    at.tv_nsec -= 1000000000L;
-  }
-  return at;
-}
-
-bool bg_change_mark(BgNode *node)
-{
-  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
-  while (node->changing)
-    if (pthread_cond_timedwait(&node->graph->changed, &node->graph->control, &deadline) == ETIMEDOUT)
-      return false;
-  node->changing = true;
-  return true;
-}
-
-void bg_change_unmark(BgNode *node)
-{
-  node->changing = false;
-  pthread_cond_broadcast(&node->graph->changed);
-}
-
-bool bg_change_wait_structure(BgGraph *graph, bool bounded)
-{
-  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
-  while (graph->restructured)
-    if (!bounded)
-      pthread_cond_wait(&graph->changed, &graph->control);
-    else if (pthread_cond_timedwait(&graph->changed, &graph->control, &deadline) == ETIMEDOUT)
-      return false;
-  return true;
-}
-
-/* The nodes whose edges or options change and that users can reach: those being opened or gone are reached by none. */
-static GHashTable *restructured_nodes(const BgProposal *proposal)
-{
-  GHashTable *nodes = g_hash_table_new(NULL, NULL);
-  for (guint i = 0; i < proposal->overrides->len; i++)
-    g_hash_table_add(nodes, g_array_index(proposal->overrides, BgOverride, i).node);
-  for (guint i = 0; i < proposal->retargets->len; i++) {
-    BgNode *parent = g_array_index(proposal->retargets, BgRetarget, i).edge->parent;
-    if (parent->live)
-      g_hash_table_add(nodes, parent);
-  }
-  return nodes;
-}
 
 /* A node that this change has to wait for; NULL: none. */
 static BgNode *marked_by_another(Change *change)
@@ -101,8 +46,8 @@ static BgNode *marked_by_another(Change *change)
  * marks them. */
 static bool plan_and_mark(Change *change, GError **error)
 {
-  struct timespec deadline = deadline_after(BG_CHANGE_TIMEOUT_MS);
-  g_autoptr(GHashTable) restructured = restructured_nodes(change->proposal);
+  struct timespec deadline = bg_mark_deadline(BG_MARK_TIMEOUT_MS);
+  g_autoptr(GHashTable) restructured = bg_restructure_nodes(change->proposal);
   change->restructures = g_hash_table_size(restructured) > 0;
   for (;;) {
     if (!bg_plan_make(&change->plan, change->proposal, false, NULL, error))
@@ -161,76 +106,6 @@ static bool step_open(Change *change, GError **error)
     if (!open_node(change, plan_node(change, i), error))
       return false;
   return true;
-}
-
-/* ── gates ── */
-
-static bool reaches(const BgNode *from, GHashTable *targets, GHashTable *seen)
-{
-  if (g_hash_table_contains(targets, from))
-    return true;
-  if (!g_hash_table_add(seen, (void *)from))
-    return false;
-  for (guint i = 0; i < from->children->len; i++) {
-    const BgEdge *edge = from->children->pdata[i];
-    if (edge->hold.node && reaches(edge->hold.node, targets, seen))
-      return true;
-  }
-  return false;
-}
-
-/* The gates to close, found under graph->control. Users that come later wait for the marks. */
-static GPtrArray *affected_gates(Change *change)
-{
-  GPtrArray *gates = g_ptr_array_new();
-  g_autoptr(GHashTable) targets = restructured_nodes(change->proposal);
-  if (g_hash_table_size(targets) == 0)
-    return gates;
-  for (guint i = 0; i < change->graph->users->len; i++) {
-    BgUser *user = change->graph->users->pdata[i];
-    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
-    if (reaches(user->hold.node, targets, seen))
-      g_ptr_array_add(gates, &user->gate);
-  }
-  g_ptr_array_add(gates, &change->graph->background);
-  return gates;
-}
-
-static bool close_gates(Change *change, GPtrArray *gates, GError **error)
-{
-  for (guint i = 0; i < gates->len; i++) {
-    if (!bg_gate_close(gates->pdata[i], BG_CHANGE_TIMEOUT_MS)) {
-      bg_set_error(error, EBUSY, "requests are still under way");
-      return false;
-    }
-    g_ptr_array_add(change->gates, gates->pdata[i]);
-  }
-  return true;
-}
-
-static void open_gates(Change *change)
-{
-  for (guint i = 0; i < change->gates->len; i++)
-    bg_gate_open(change->gates->pdata[i]);
-}
-
-void bg_change_close_background(BgGraph *graph)
-{
-  bg_graph_lock(graph);
-  bg_change_wait_structure(graph, false);
-  graph->restructured = true;
-  bg_graph_unlock(graph);
-  while (!bg_gate_close(&graph->background, BG_CHANGE_TIMEOUT_MS))
-    g_warning("writing out takes long, still waiting for it");
-}
-
-void bg_change_open_background(BgGraph *graph)
-{
-  bg_gate_open(&graph->background);
-  bg_graph_lock(graph);
-  graph->restructured = false;
-  pthread_cond_broadcast(&graph->changed);
-  bg_graph_unlock(graph);
 }
 
 /* ── settle ── */
@@ -315,113 +190,11 @@ static void commit_drivers(Change *change)
   }
 }
 
-static void commit_retarget(const BgRetarget *retarget)
-{
-  BgEdge *edge = retarget->edge;
-  pthread_rwlock_wrlock(&edge->parent->life);
-  if (edge->hold.node)
-    g_ptr_array_remove(edge->hold.node->holders, &edge->hold);
-  edge->hold.node = retarget->to;
-  if (retarget->to)
-    g_ptr_array_add(retarget->to->holders, &edge->hold);
-  if (!g_ptr_array_find(edge->parent->children, edge, NULL))
-    g_ptr_array_add(edge->parent->children, edge);
-  pthread_rwlock_unlock(&edge->parent->life);
-}
-
-static void commit_hold(const BgPlanHold *entry)
-{
-  BgHold *hold = entry->hold;
-  hold->perm = entry->perm;
-  hold->shared = entry->shared;
-  atomic_store(&hold->granted, entry->perm);
-  if (hold->is_user && !g_ptr_array_find(hold->node->holders, hold, NULL))
-    g_ptr_array_add(hold->node->holders, hold);
-}
-
-static void commit_override(const BgOverride *override)
-{
-  BgNode *node = override->node;
-  node->common = override->common;
-  bg_options_clear(node->driver->options, node->options);
-  g_free(node->options);
-  node->options = override->options;
-  bg_dict_free(node->given);
-  node->given = override->given;
-}
-
-static void commit_mode(const BgPlanNode *entry, int64_t now)
-{
-  BgNode *node = entry->node;
-  node->mode = entry->mode;
-  if (!entry->lingers)
-    node->settle_after = 0;
-  else if (!node->settle_after)
-    node->settle_after = now + BG_LINGER_MS * 1000;
-  if (entry->upgrade)
-    g_clear_error(&node->storage_error);
-  if (!node->mode.writable)
-    g_clear_pointer(&node->settle_failure, g_free);
-}
-
-/* Of the node and of those above it. All their users' gates are closed, for they reach it. */
-static void refresh_limits_above(BgNode *node)
-{
-  bg_node_limits(node, &node->limits);
-  for (guint i = 0; i < node->holders->len; i++) {
-    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
-    if (edge)
-      refresh_limits_above(edge->parent);
-  }
-}
-
-static void refresh_limits(Change *change)
-{
-  g_autoptr(GHashTable) restructured = restructured_nodes(change->proposal);
-  GHashTableIter iter;
-  gpointer node;
-  g_hash_table_iter_init(&iter, restructured);
-  while (g_hash_table_iter_next(&iter, &node, NULL))
-    refresh_limits_above(node);
-}
-
-/* The permissions that users held before, to tell who began or ceased to write. */
-static void note_writers(Change *change, BgNews *news)
-{
-  for (guint i = 0; i < change->plan.holds->len; i++) {
-    const BgPlanHold *entry = &g_array_index(change->plan.holds, BgPlanHold, i);
-    BgPerm writes = BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED;
-    if (entry->hold->is_user && !(entry->hold->perm & writes) != !(entry->perm & writes))
-      bg_state_content_changed(entry->hold->node, news);
-  }
-  for (guint i = 0; i < change->proposal->retargets->len; i++) {
-    BgNode *parent = g_array_index(change->proposal->retargets, BgRetarget, i).edge->parent;
-    bg_news_content(news, parent);
-    bg_state_content_changed(parent, news);
-  }
-}
-
-static void step_commit(Change *change, BgNews *news)
-{
-  const BgProposal *proposal = change->proposal;
-  int64_t now = g_get_monotonic_time();
-  note_writers(change, news);
-  for (guint i = 0; i < proposal->overrides->len; i++)
-    commit_override(&g_array_index(proposal->overrides, BgOverride, i));
-  for (guint i = 0; i < proposal->retargets->len; i++)
-    commit_retarget(&g_array_index(proposal->retargets, BgRetarget, i));
-  for (guint i = 0; i < change->plan.holds->len; i++)
-    commit_hold(&g_array_index(change->plan.holds, BgPlanHold, i));
-  for (guint i = 0; i < change->plan.nodes->len; i++)
-    commit_mode(plan_node(change, i), now);
-  refresh_limits(change);
-}
-
 /* ── the whole ── */
 
-static bool run_steps(Change *change, GPtrArray *gates, GError **error)
+static bool run_steps(Change *change, const GPtrArray *gates, GError **error)
 {
-  if (step_open(change, error) && close_gates(change, gates, error) && step_settle(change, error)) {
+  if (step_open(change, error) && bg_restructure_close(gates, change->closed, error) && step_settle(change, error)) {
     commit_drivers(change);
     return true;
   }
@@ -448,11 +221,8 @@ static bool concerns_live(Change *change)
 
 static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
 {
-  g_auto(Change) change = {.graph = graph,
-                           .proposal = proposal,
-                           .gates = g_ptr_array_new(),
-                           .opened = g_ptr_array_new(),
-                           .settled = g_ptr_array_new()};
+  g_auto(Change)
+      change = {.graph = graph, .proposal = proposal, .opened = g_ptr_array_new(), .settled = g_ptr_array_new()};
   g_auto(BgNews) news = {0};
 
   bg_graph_lock(graph);
@@ -460,18 +230,18 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
     bg_graph_unlock(graph);
     return false;
   }
-  g_autoptr(GPtrArray) gates = affected_gates(&change);
+  g_autoptr(GPtrArray) gates = bg_restructure_gates(graph, proposal);
   bg_graph_unlock(graph);
 
   bool done = run_steps(&change, gates, error);
 
   bg_graph_lock(graph);
   if (done)
-    step_commit(&change, &news);
+    bg_commit(&change.plan, &news);
   unmark_all(&change);
   if (done && concerns_live(&change))
     bg_state_resolve(graph, &news);
-  open_gates(&change);
+  bg_restructure_open(change.closed);
   bool lingers = done && anything_lingers(&change);
   bg_graph_unlock(graph);
   bg_news_tell(&news);

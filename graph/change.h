@@ -12,12 +12,10 @@
 #ifndef BG_CHANGE_H
 #define BG_CHANGE_H
 
-#include "graph/plan.h"
+#include "graph/commit.h"
+#include "graph/mark.h"
 
-#define BG_LINGER_MS         300
-#define BG_CHANGE_TIMEOUT_MS 5000
-
-/* All or nothing. Waits at most BG_CHANGE_TIMEOUT_MS for other changes of the same nodes, then EBUSY. Not under
+/* All or nothing. Waits at most BG_MARK_TIMEOUT_MS for other changes of the same nodes, then EBUSY. Not under
  * graph->control, not inside a gate. */
 bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error);
 
@@ -28,18 +26,5 @@ bool bg_change_settle(BgGraph *graph, bool all, int64_t *next, GError **error);
 /* Takes a hold off its node without asking any driver, where bg_change_run() could not: what the hold kept up is brought down later, by
  * the monitor. Not under graph->control. */
 void bg_change_drop_hold(BgHold *hold);
-
-/* Waits until no change of options or edges is under way, after which such a change knows of every user in graph->users. At
- * most BG_CHANGE_TIMEOUT_MS (then false) if `bounded`. Under graph->control, which is given up while waiting. */
-bool bg_change_wait_structure(BgGraph *graph, bool bounded);
-
-/* Waits until `node` bears no mark, then marks it (false: BG_CHANGE_TIMEOUT_MS passed). For control calls that are no change.
- * Under graph->control, which is given up while waiting. */
-bool bg_change_mark(BgNode *node);
-void bg_change_unmark(BgNode *node);
-
-/* Keeps the monitor's requests out: what one of them flushes may be closed meanwhile. */
-void bg_change_close_background(BgGraph *graph);
-void bg_change_open_background(BgGraph *graph);
 
 #endif

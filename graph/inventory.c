@@ -178,7 +178,7 @@ static bool try_mark(BgNode *node)
 static void unmark(BgNode *node)
 {
   bg_graph_lock(node->graph);
-  bg_change_unmark(node);
+  bg_mark_drop(node);
   bg_graph_unlock(node->graph);
 }
 

@@ -98,7 +98,7 @@ static bool probe_node(BgNode *node, BgNews *news)
     node->changing = true;
     changed = probe_driver(node);
     probe_host_file(node, news);
-    bg_change_unmark(node);
+    bg_mark_drop(node);
   }
   bg_graph_unlock(node->graph);
   return changed;

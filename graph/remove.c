@@ -2,6 +2,7 @@
 
 #include "graph/change.h"
 #include "graph/events.h"
+#include "graph/restructure.h"
 #include "graph/state.h"
 
 #include <errno.h>
@@ -37,17 +38,17 @@ static void *take_instance(BgNode *node)
 {
   BgGraph *graph = node->graph;
   bg_graph_lock(graph);
-  while (!bg_change_mark(node))
+  while (!bg_mark_take(node))
     g_warning("node '%s': is being changed for long, still waiting", node->name);
   bg_graph_unlock(graph);
-  bg_change_close_background(graph);
+  bg_restructure_close_background(graph);
   pthread_rwlock_wrlock(&node->life);
   void *instance = node->instance;
   node->instance = NULL;
   pthread_rwlock_unlock(&node->life);
-  bg_change_open_background(graph);
+  bg_restructure_open_background(graph);
   bg_graph_lock(graph);
-  bg_change_unmark(node);
+  bg_mark_drop(node);
   bg_graph_unlock(graph);
   return instance;
 }
@@ -148,7 +149,7 @@ static void remove_unused(BgNode *node)
 static bool begin_leaving(BgNode *node, GError **error)
 {
   bg_graph_lock(node->graph);
-  bool marked = bg_change_mark(node);
+  bool marked = bg_mark_take(node);
   bool alone = marked && node->live && !node->leaving && check_unused(node, error);
   if (!marked)
     bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
@@ -157,7 +158,7 @@ static bool begin_leaving(BgNode *node, GError **error)
   if (alone)
     node->leaving = true;
   if (marked)
-    bg_change_unmark(node);
+    bg_mark_drop(node);
   bg_graph_unlock(node->graph);
   return alone;
 }

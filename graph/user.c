@@ -54,7 +54,7 @@ static bool enlist(BgUser *user, GError **error)
 {
   BgNode *node = user->hold.node;
   bg_graph_lock(node->graph);
-  bool quiet = bg_change_wait_structure(node->graph, true);
+  bool quiet = bg_mark_wait_structure(node->graph, true);
   bool live = node->live;
   if (quiet && live)
     g_ptr_array_add(node->graph->users, user);
@@ -71,7 +71,7 @@ static void discharge(BgUser *user)
 {
   BgGraph *graph = user->hold.node->graph;
   bg_graph_lock(graph);
-  bg_change_wait_structure(graph, false);
+  bg_mark_wait_structure(graph, false);
   g_ptr_array_remove(user->hold.node->holders, &user->hold);
   g_ptr_array_remove(graph->users, user);
   bg_graph_unlock(graph);

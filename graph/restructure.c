@@ -1,0 +1,85 @@
+#include "graph/restructure.h"
+
+#include "graph/mark.h"
+
+#include <errno.h>
+
+GHashTable *bg_restructure_nodes(const BgProposal *proposal)
+{
+  GHashTable *nodes = g_hash_table_new(NULL, NULL);
+  for (guint i = 0; i < proposal->overrides->len; i++)
+    g_hash_table_add(nodes, g_array_index(proposal->overrides, BgOverride, i).node);
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    BgNode *parent = g_array_index(proposal->retargets, BgRetarget, i).edge->parent;
+    if (parent->live)
+      g_hash_table_add(nodes, parent);
+  }
+  return nodes;
+}
+
+static bool reaches(const BgNode *from, GHashTable *targets, GHashTable *seen)
+{
+  if (g_hash_table_contains(targets, from))
+    return true;
+  if (!g_hash_table_add(seen, (void *)from))
+    return false;
+  for (guint i = 0; i < from->children->len; i++) {
+    const BgEdge *edge = from->children->pdata[i];
+    if (edge->hold.node && reaches(edge->hold.node, targets, seen))
+      return true;
+  }
+  return false;
+}
+
+GPtrArray *bg_restructure_gates(BgGraph *graph, const BgProposal *proposal)
+{
+  GPtrArray *gates = g_ptr_array_new();
+  g_autoptr(GHashTable) targets = bg_restructure_nodes(proposal);
+  if (g_hash_table_size(targets) == 0)
+    return gates;
+  for (guint i = 0; i < graph->users->len; i++) {
+    BgUser *user = graph->users->pdata[i];
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+    if (reaches(user->hold.node, targets, seen))
+      g_ptr_array_add(gates, &user->gate);
+  }
+  g_ptr_array_add(gates, &graph->background);
+  return gates;
+}
+
+bool bg_restructure_close(const GPtrArray *gates, GPtrArray *closed, GError **error)
+{
+  for (guint i = 0; i < gates->len; i++) {
+    if (!bg_gate_close(gates->pdata[i], BG_MARK_TIMEOUT_MS)) {
+      bg_set_error(error, EBUSY, "requests are still under way");
+      return false;
+    }
+    g_ptr_array_add(closed, gates->pdata[i]);
+  }
+  return true;
+}
+
+void bg_restructure_open(const GPtrArray *closed)
+{
+  for (guint i = 0; i < closed->len; i++)
+    bg_gate_open(closed->pdata[i]);
+}
+
+void bg_restructure_close_background(BgGraph *graph)
+{
+  bg_graph_lock(graph);
+  bg_mark_wait_structure(graph, false);
+  graph->restructured = true;
+  bg_graph_unlock(graph);
+  while (!bg_gate_close(&graph->background, BG_MARK_TIMEOUT_MS))
+    g_warning("writing out takes long, still waiting for it");
+}
+
+void bg_restructure_open_background(BgGraph *graph)
+{
+  bg_gate_open(&graph->background);
+  bg_graph_lock(graph);
+  graph->restructured = false;
+  pthread_cond_broadcast(&graph->changed);
+  bg_graph_unlock(graph);
+}
