@@ -8,8 +8,8 @@
 /* An empty graph with the options' policy for references. */
 BgGraph *bgfs_graph_new(const BgfsOptions *options, const BgListener *listener, void *listener_data);
 
-/* Adds what the options describe. On error (one line that names the file or the node) some nodes may stand already: close
- * the graph. */
+/* Adds what the options describe. On error (one line that names the file or the node) some nodes may stand
+ * already: close the graph. */
 bool bgfs_build(BgGraph *graph, const BgfsOptions *options, GError **error);
 
 /* IMAGE's options for bg_graph_add(): a node `name` (NULL: none is given) on the file. `filename` is absolute. */

@@ -1,5 +1,5 @@
-/* Threads for requests that change the graph (OPEN, RELEASE, SETATTR …), so that FUSE's own threads stay free for data. Tasks of
- * one file run one after the other, in the order in which they came. */
+/* Threads for requests that change the graph (OPEN, RELEASE, SETATTR …), so that FUSE's own threads stay free for
+ * data. Tasks of one file run one after the other, in the order in which they came. */
 #ifndef BGFS_CHANGES_H
 #define BGFS_CHANGES_H
 
@@ -31,8 +31,8 @@ BgfsChanges *bgfs_changes_new(void);
 /* Waits until all tasks are done. NULL is fine. */
 void bgfs_changes_free(BgfsChanges *changes);
 
-/* As many threads as there are tasks that wait: each stands for a blocked process. Does not block, unless no thread can be had at
- * all: then the caller runs the task. */
+/* As many threads as there are tasks that wait: each stands for a blocked process. Does not block, unless no
+ * thread can be had at all: then the caller runs the task. */
 void bgfs_changes_submit(BgfsChanges *changes, BgfsSerial *serial, BgfsTask *task);
 
 #endif

@@ -35,8 +35,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgfsOptions, bgfs_options_free)
 /* The text of --help. Caller frees. */
 char *bgfs_options_help(void);
 
-/* Takes what one -o says (mount-options.c): our own settings and what libfuse knows; what only mount(8) understands
- * is skipped. Anything else is EINVAL. */
+/* Takes what one -o says (mount-options.c): our own settings and what libfuse knows; what only mount(8)
+ * understands is skipped. Anything else is EINVAL. */
 bool bgfs_mount_options_parse(BgfsOptions *options, const char *text, GError **error);
 /* Appends an option to a list as BgfsOptions.fuse is one; `value` may be NULL and needs no escaping. */
 void bgfs_mount_options_add(GString *list, const char *name, const char *value);

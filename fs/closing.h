@@ -1,5 +1,5 @@
-/* Handles that were closed but not released yet: close(2) returns before the kernel's RELEASE arrives. An open that
- * is refused only because of them waits for them. */
+/* Handles that were closed but not released yet: close(2) returns before the kernel's RELEASE arrives. An open
+ * that is refused only because of them waits for them. */
 #ifndef BGFS_CLOSING_H
 #define BGFS_CLOSING_H
 
@@ -22,8 +22,8 @@ void bgfs_closing_end(BgfsClosing *closing, const void *handle);
 
 /* How many handles have gone so far. */
 uint64_t bgfs_closing_count(BgfsClosing *closing);
-/* Waits until more than `count` handles have gone: true. False as soon as no handle is closing (those closed longer ago than
- * BGFS_CLOSING_WAIT are not waited for), or at `deadline` (g_get_monotonic_time()). */
+/* Waits until more than `count` handles have gone: true. False as soon as no handle is closing (those closed
+ * longer ago than BGFS_CLOSING_WAIT are not waited for), or at `deadline` (g_get_monotonic_time()). */
 bool bgfs_closing_wait(BgfsClosing *closing, uint64_t count, int64_t deadline);
 
 #endif

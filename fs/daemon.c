@@ -27,8 +27,8 @@ static _Noreturn void wait_for_child(int descriptor, pid_t child)
   _exit(WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
 
-/* What the caller happened to have open (pipes somebody reads to their end, lock files) must not stay open as long as the mount
- * stands. */
+/* What the caller happened to have open (pipes somebody reads to their end, lock files) must not stay open as long
+ * as the mount stands. */
 static void keep_only(int descriptor)
 {
   if (descriptor > STDERR_FILENO + 1)

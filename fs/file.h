@@ -20,8 +20,8 @@ typedef struct BgfsFile {
  * bg_user_set_perm) nothing changed. */
 bool bgfs_file_acquire(BgfsFile *file, BgfsAccess access, GError **error);
 
-/* A change. A handle leaves. The last writer's data are flushed before it gives up WRITE; false if that failed (the handle
- * has left all the same). */
+/* A change. A handle leaves. The last writer's data are flushed before it gives up WRITE; false if that failed
+ * (the handle has left all the same). */
 bool bgfs_file_release(BgfsFile *file, BgfsAccess access, GError **error);
 
 /* Drops the user, whoever still has the file open. */

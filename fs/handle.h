@@ -9,8 +9,8 @@ typedef struct BgfsHandle {
   BgUser *user;     /* the inode's, which stays while this handle exists */
   BgfsAccess access;
   char *text; /* of a file of .graph/, as it was when it was opened */
-  /* The kernel drops the file's cached pages as it finishes this open: from the first request through the handle on, its cache
-   * is of this generation. UINT64_MAX: it does not. */
+  /* The kernel drops the file's cached pages as it finishes this open: from the first request through the handle
+   * on, its cache is of this generation. UINT64_MAX: it does not. */
   uint64_t generation;
 } BgfsHandle;
 
@@ -26,8 +26,8 @@ static inline void bgfs_handle_in_use(BgfsHandle *handle)
     handle->inode->cached_generation = handle->generation;
 }
 
-/* A change, within the inode's serial. bgfs_file_acquire(), and where that is refused with EBUSY while other handles of the mount are
- * closed but not released yet, again after they are. */
+/* A change, within the inode's serial. bgfs_file_acquire(), and where that is refused with EBUSY while other
+ * handles of the mount are closed but not released yet, again after they are. */
 bool bgfs_acquire(BgfsFs *fs, BgfsInode *inode, BgfsAccess access, GError **error);
 /* bgfs_file_release(); logs what failed. */
 void bgfs_release(BgfsInode *inode, BgfsAccess access);

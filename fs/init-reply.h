@@ -1,8 +1,8 @@
 /* Features of the kernel that libfuse before 3.17 cannot ask for: added to its INIT reply on the way out.
  *
- * FUSE_HANDLE_KILLPRIV_V2: node files have neither set-id bits nor capabilities. Unless told so the kernel asks for
- * security.capability before every write.
- * FUSE_DIRECT_IO_ALLOW_MMAP: files that are opened uncached can be mapped all the same. */
+ * FUSE_HANDLE_KILLPRIV_V2: node files have neither set-id bits nor capabilities. Unless told so the kernel asks
+ * for security.capability before every write. FUSE_DIRECT_IO_ALLOW_MMAP: files that are opened uncached can be
+ * mapped all the same. */
 #ifndef BGFS_INIT_REPLY_H
 #define BGFS_INIT_REPLY_H
 

@@ -1,4 +1,5 @@
-/* The inodes of a mount: one for each node that was ever looked up, and the fixed ones of the directories and of .graph/. */
+/* The inodes of a mount: one for each node that was ever looked up, and the fixed ones of the directories and of
+ * .graph/. */
 #ifndef BGFS_INODE_H
 #define BGFS_INODE_H
 
@@ -28,7 +29,8 @@ typedef struct BgfsInode {
 typedef struct BgfsInodes BgfsInodes;
 
 BgfsInodes *bgfs_inodes_new(void);
-/* No task of an inode may be left. Frees users that handles still held (an unmount does not wait for them). NULL is fine. */
+/* No task of an inode may be left. Frees users that handles still held (an unmount does not wait for them). NULL
+ * is fine. */
 void bgfs_inodes_free(BgfsInodes *inodes);
 
 /* The node's inode, made at the first call. */

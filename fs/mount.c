@@ -45,8 +45,8 @@ static void on_first_open(void *data)
   bgfs_session_raise_read_ahead(mount->session);
 }
 
-/* Before the mount stands there is nothing to clean up: nothing was written. The first signal then takes the mount away and lets open
- * files finish, the second one does not wait for them. */
+/* Before the mount stands there is nothing to clean up: nothing was written. The first signal then takes the mount
+ * away and lets open files finish, the second one does not wait for them. */
 static void on_signal(void *data, int signal)
 {
   Mount *mount = data;

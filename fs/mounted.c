@@ -55,7 +55,8 @@ bool bgfs_mounted_parse(const char *mountinfo, const char *path, BgfsMounted *mo
   return found;
 }
 
-/* Absolute, links resolved, without a look at what is mounted there: its parent is resolved, which another daemon serves if any. */
+/* Absolute, links resolved, without a look at what is mounted there: its parent is resolved, which another daemon
+ * serves if any. */
 static char *resolve(const char *path)
 {
   g_autofree char *trimmed = g_strdup(path);
@@ -97,8 +98,8 @@ bool bgfs_mounted_find(const char *path, BgfsMounted *mounted, GError **error)
   return true;
 }
 
-/* In a process of its own, so that a daemon that does not answer can be given up. Not even root sees into a user's mount, so it goes
- * as that user. The exit status is an errno. */
+/* In a process of its own, so that a daemon that does not answer can be given up. Not even root sees into a user's
+ * mount, so it goes as that user. The exit status is an errno. */
 static _Noreturn void ask(int answer, const BgfsMounted *mounted)
 {
   if (geteuid() == 0 && mounted->uid != 0 &&

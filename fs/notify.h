@@ -1,6 +1,6 @@
-/* What the kernel is told of changes. The graph's listener only queues here; threads of their own, which hold no lock, send:
- * attributes, data and names apart, because dropping data may wait for reads that are under way. What is queued several times is
- * sent once. */
+/* What the kernel is told of changes. The graph's listener only queues here; threads of their own, which hold no
+ * lock, send: attributes, data and names apart, because dropping data may wait for reads that are under way. What
+ * is queued several times is sent once. */
 #ifndef BGFS_NOTIFY_H
 #define BGFS_NOTIFY_H
 

@@ -1,5 +1,5 @@
-/* What the kernel's open files and directories stand for here (fi->fh): an unmount does not wait for all their RELEASEs, so they are
- * remembered until they go. */
+/* What the kernel's open files and directories stand for here (fi->fh): an unmount does not wait for all their
+ * RELEASEs, so they are remembered until they go. */
 #ifndef BGFS_OPENED_H
 #define BGFS_OPENED_H
 

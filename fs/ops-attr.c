@@ -34,13 +34,14 @@ void bgfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static bool zero_tail(BgfsFs *fs, BgfsInode *inode, uint64_t size, uint64_t length, GError **error)
 {
   if (fs->writeback) {
-    /* Dirty pages that lie beyond would be written after the zeros: the kernel drops them only if the size changes. */
+    /* Dirty pages that lie beyond would be written after the zeros: the kernel drops them only if the size
+     * changes. */
     bg_set_error(error, EOPNOTSUPP, "with -o writeback a node keeps its size and its data: use conv=notrunc with dd");
     return false;
   }
   int result = bg_user_zero(inode->file.user, length, size - length, BG_USER_ZERO_NO_FALLBACK | BG_USER_ZERO_MAY_UNMAP);
-  /* The size stays, so the kernel keeps its pages of what is zero now. They must be gone before the caller reads on; the reply may
-   * not wait for that for ever, because writing out dirty pages waits for the reply. */
+  /* The size stays, so the kernel keeps its pages of what is zero now. They must be gone before the caller reads
+   * on; the reply may not wait for that for ever, because writing out dirty pages waits for the reply. */
   bgfs_notify_drop_data(fs->notify, inode, DROP_WAIT);
   if (result == 0)
     return true;
@@ -136,7 +137,8 @@ void bgfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_s
   bgfs_changes_submit(fs->changes, &inode->serial, &set->task);
 }
 
-/* Comes only where the kernel does not check modes itself: the owner of an unprivileged mount gets the graph's own answer. */
+/* Comes only where the kernel does not check modes itself: the owner of an unprivileged mount gets the graph's own
+ * answer. */
 void bgfs_op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
   BgfsFs *fs = bgfs_fs(req);

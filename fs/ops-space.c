@@ -60,7 +60,8 @@ void bgfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, o
                                       action == BGFS_FALLOCATE_PUNCH ? BG_USER_ZERO_MAY_UNMAP : BG_USER_ZERO_NONE));
 }
 
-/* The first offset from `offset` on that is a hole, or data; the end of the node counts as a hole. Negative: -errno. */
+/* The first offset from `offset` on that is a hole, or data; the end of the node counts as a hole. Negative:
+ * -errno. */
 static int64_t seek(fuse_req_t req, BgUser *user, uint64_t offset, uint64_t size, bool hole)
 {
   while (offset < size) {
@@ -100,7 +101,8 @@ void bgfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, str
     fuse_reply_lseek(req, result);
 }
 
-/* One user at a time: a request that held the gates of two could wait for itself. Bytes copied, 0 at the end of `in`, -errno. */
+/* One user at a time: a request that held the gates of two could wait for itself. Bytes copied, 0 at the end of
+ * `in`, -errno. */
 static ssize_t copy_piece(BgUser *in, uint64_t offset_in, BgUser *out, uint64_t offset_out, size_t length, void *buffer)
 {
   BgStatus status;

@@ -5,8 +5,8 @@
 static void op_init(void *data, struct fuse_conn_info *conn)
 {
   BgfsFs *fs = data;
-  /* Attributes and data are invalidated where they change; O_TRUNC comes as SETATTR, so that the kernel learns the true size at
-   * once (a truncated disk keeps it); buffers are copied, which is faster here than splice. */
+  /* Attributes and data are invalidated where they change; O_TRUNC comes as SETATTR, so that the kernel learns the
+   * true size at once (a truncated disk keeps it); buffers are copied, which is faster here than splice. */
   conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_SPLICE_READ |
                             FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_IOCTL_DIR);
   conn->want |= conn->capable & FUSE_CAP_EXPLICIT_INVAL_DATA;

@@ -12,8 +12,8 @@ int bgfs_process_open(pid_t pid, GError **error);
 /* Waits for its end. False if `seconds` pass (ETIMEDOUT), or if it is known to have ended with a failure. */
 bool bgfs_process_wait(int descriptor, pid_t pid, unsigned seconds, GError **error);
 
-/* Who uses files below an absolute path, as far as it can be seen: "dd (123), bash (45)"; "" if nobody. Asks no file system. Caller
- * frees. */
+/* Who uses files below an absolute path, as far as it can be seen: "dd (123), bash (45)"; "" if nobody. Asks no
+ * file system. Caller frees. */
 char *bgfs_process_users(const char *path);
 
 #endif

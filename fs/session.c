@@ -141,8 +141,8 @@ BgfsSession *bgfs_session_mount(BgfsFs *fs, const BgfsOptions *options, const ch
   return session;
 }
 
-/* Ends the connection. fuse_session_unmount() would also unmount whatever is at the path by now, unless it finds its descriptor in
- * error: it gets one that is, a pipe that nobody reads. */
+/* Ends the connection. fuse_session_unmount() would also unmount whatever is at the path by now, unless it finds
+ * its descriptor in error: it gets one that is, a pipe that nobody reads. */
 static void disconnect(struct fuse_session *fuse)
 {
   int ends[2];
@@ -154,8 +154,8 @@ static void disconnect(struct fuse_session *fuse)
   fuse_session_unmount(fuse);
 }
 
-/* Normally the mount is gone already. It is not after an error or if somebody aborted the connection. That ends first: nobody would
- * answer what unmounting asks for. */
+/* Normally the mount is gone already. It is not after an error or if somebody aborted the connection. That ends
+ * first: nobody would answer what unmounting asks for. */
 void bgfs_session_free(BgfsSession *session)
 {
   if (!session)

@@ -5,8 +5,8 @@
 #include "fs/cli.h"
 #include "graph/graph.h"
 
-/* Makes a qcow2 overlay in $TMPDIR of the size of the image at `filename` (absolute) and adds it as node `name`, with the image, for
- * good read-only, as its backing disk. The overlay has no name any more when this returns. */
+/* Makes a qcow2 overlay in $TMPDIR of the size of the image at `filename` (absolute) and adds it as node `name`,
+ * with the image, for good read-only, as its backing disk. The overlay has no name any more when this returns. */
 bool bgfs_snapshot_add(BgGraph *graph, const BgfsOptions *options, const char *name, const char *filename,
                        GError **error);
 

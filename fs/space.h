@@ -21,7 +21,8 @@ typedef enum {
   BGFS_FALLOCATE_ZERO    /* zeros; grown to `end` first where that lies beyond the size */
 } BgfsFallocate;
 
-/* fallocate() with `mode` of a range that ends at `end` in a node of `size` bytes. Space inside cannot be guaranteed: refused. */
+/* fallocate() with `mode` of a range that ends at `end` in a node of `size` bytes. Space inside cannot be
+ * guaranteed: refused. */
 BgfsFallocate bgfs_fallocate_action(int mode, uint64_t size, uint64_t end);
 
 #endif

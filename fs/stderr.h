@@ -1,4 +1,5 @@
-/* What others print: libfuse and fusermount3 tell their errors on stderr only, and the user shall see one line of ours. */
+/* What others print: libfuse and fusermount3 tell their errors on stderr only, and the user shall see one line of
+ * ours. */
 #ifndef BGFS_STDERR_H
 #define BGFS_STDERR_H
 
