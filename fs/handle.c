@@ -27,12 +27,12 @@ void bgfs_release(BgfsInode *inode, BgfsAccess access)
 }
 
 /* Not fuse_reply_open(): older libfuse cannot say FOPEN_PARALLEL_DIRECT_WRITES. */
-int bgfs_reply_open(fuse_req_t req, const BgfsHandle *handle, bool direct_io, bool keep_cache)
+int bgfs_reply_open(fuse_req_t req, const BgfsHandle *handle)
 {
   struct fuse_open_out out = {.fh = (uintptr_t)handle};
-  if (direct_io)
+  if (handle->cache == BGFS_CACHE_NONE)
     out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
-  else if (keep_cache)
+  else if (handle->cache == BGFS_CACHE_KEEP)
     out.open_flags = FOPEN_KEEP_CACHE;
   return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }

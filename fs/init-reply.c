@@ -39,6 +39,7 @@ void bgfs_init_reply_patch(BgfsInitReply *init, const struct iovec *iov, int cou
   out->flags |= (uint32_t)wanted;
   if (out->flags & FUSE_INIT_EXT)
     out->flags2 |= wanted >> 32;
+  init->maps_uncached = out->flags & FUSE_INIT_EXT && wanted & FUSE_DIRECT_IO_ALLOW_MMAP;
 }
 
 static ssize_t read_request(int fd, void *buffer, size_t size, void *data)

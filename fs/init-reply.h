@@ -6,6 +6,7 @@
 #ifndef BGFS_INIT_REPLY_H
 #define BGFS_INIT_REPLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,8 +16,9 @@ struct fuse_session;
 
 /* What is known of the INIT request; zeroed at first. */
 typedef struct BgfsInitReply {
-  uint64_t unique; /* of the request that waits for its reply; 0: none */
-  uint64_t flags;  /* that the kernel offers */
+  uint64_t unique;    /* of the request that waits for its reply; 0: none */
+  uint64_t flags;     /* that the kernel offers */
+  bool maps_uncached; /* FUSE_DIRECT_IO_ALLOW_MMAP was agreed on */
 } BgfsInitReply;
 
 /* Between mount and loop. 0 or -errno. The session's user data is a BgfsFs. */

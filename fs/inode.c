@@ -39,7 +39,7 @@ static BgfsInode *add(BgfsInodes *inodes, BgNode *node)
   inode->ino = BGFS_INO_NODE + inodes->all->len;
   inode->node = node;
   inode->file.node = node;
-  inode->cached_generation = UINT64_MAX;
+  inode->caching.generation = UINT64_MAX;
   bgfs_serial_init(&inode->serial);
   g_ptr_array_add(inodes->all, inode);
   g_hash_table_insert(inodes->by_node, node, inode);

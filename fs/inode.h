@@ -3,10 +3,9 @@
 #ifndef BGFS_INODE_H
 #define BGFS_INODE_H
 
+#include "fs/caching.h"
 #include "fs/changes.h"
 #include "fs/file.h"
-
-#include <stdatomic.h>
 
 #define BGFS_INO_ROOT    1
 #define BGFS_INO_GRAPH   2  /* .graph */
@@ -19,10 +18,9 @@
 typedef struct BgfsInode {
   uint64_t ino;
   BgNode *node;
-  BgfsFile file;     /* touched only by the tasks of `serial` */
+  BgfsFile file; /* touched only by the tasks of `serial` */
+  BgfsCaching caching;
   BgfsSerial serial; /* opens, releases and attribute changes, one after the other */
-  /* The generation whose bytes the kernel's cached pages of this file show; UINT64_MAX: none is known. */
-  atomic_uint_fast64_t cached_generation;
 } BgfsInode;
 
 /* Any thread. */

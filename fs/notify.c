@@ -32,7 +32,7 @@ static void send_data(BgfsNotify *notify, BgNode *node)
   BgfsInode *inode = bgfs_inodes_find(notify->inodes, node);
   if (!inode)
     return;
-  inode->cached_generation = UINT64_MAX;
+  inode->caching.generation = UINT64_MAX;
   fuse_lowlevel_notify_inval_inode(notify->session, inode->ino, 0, 0);
 }
 

@@ -3,6 +3,8 @@
 #include "fs/ops.h"
 #include "fs/virtual.h"
 
+#include <fcntl.h>
+
 typedef struct OpenTask {
   BgfsTask task;
   fuse_req_t req;
@@ -20,22 +22,27 @@ typedef struct ReleaseTask {
 
 static void drop_handle(BgfsFs *fs, BgfsHandle *handle)
 {
+  bgfs_caching_close(&handle->inode->caching, handle->cache, handle->access & BGFS_WRITE);
   bgfs_release(handle->inode, handle->access);
   bgfs_closing_end(fs->closing, handle);
   bgfs_opened_remove(fs->opened, handle);
 }
 
-/* The kernel keeps what it has cached of the file only while that is what the file holds. */
 static void answer_open(OpenTask *open, BgfsHandle *handle)
 {
   BgNode *node = open->inode->node;
-  bool direct_io = bg_node_has_foreign_writer(node);
-  uint64_t generation = bg_node_generation(node);
-  bool keep_cache = !direct_io && open->inode->cached_generation == generation;
-  handle->generation = direct_io || keep_cache ? UINT64_MAX : generation;
-  bgfs_opened_add(open->fs->opened, handle, g_free);
-  if (bgfs_reply_open(open->req, handle, direct_io, keep_cache) == -ENOENT)
-    drop_handle(open->fs, handle);
+  BgfsFs *fs = open->fs;
+  handle->generation = bg_node_generation(node);
+  const BgfsCachingOpen caching = {
+      .foreign_writer = bg_node_has_foreign_writer(node),
+      .direct = open->flags & O_DIRECT && !fs->writeback && fs->init_reply.maps_uncached,
+      .writes = handle->access & BGFS_WRITE,
+      .generation = handle->generation,
+  };
+  handle->cache = bgfs_caching_open(&open->inode->caching, &caching);
+  bgfs_opened_add(fs->opened, handle, g_free);
+  if (bgfs_reply_open(open->req, handle) == -ENOENT)
+    drop_handle(fs, handle);
 }
 
 static void run_open(BgfsTask *task)
@@ -73,9 +80,9 @@ static void open_virtual(fuse_req_t req, fuse_ino_t ino, int flags)
   BgfsFs *fs = bgfs_fs(req);
   BgfsHandle *handle = g_new0(BgfsHandle, 1);
   handle->text = bgfs_virtual_text(fs, ino);
-  handle->generation = UINT64_MAX;
+  handle->cache = BGFS_CACHE_NONE;
   bgfs_opened_add(fs->opened, handle, free_virtual);
-  if (bgfs_reply_open(req, handle, true, false) == -ENOENT)
+  if (bgfs_reply_open(req, handle) == -ENOENT)
     bgfs_opened_remove(fs->opened, handle);
 }
 

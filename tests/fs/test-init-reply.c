@@ -34,6 +34,7 @@ Test(init_reply, what_the_kernel_offers_is_taken)
   struct fuse_init_out out = patched(&init, 2, FUSE_INIT_EXT | FUSE_BIG_WRITES);
   cr_assert_eq(out.flags, FUSE_INIT_EXT | FUSE_BIG_WRITES | FUSE_HANDLE_KILLPRIV_V2);
   cr_assert_eq(out.flags2, ALLOW_MMAP >> 32);
+  cr_assert(init.maps_uncached);
 }
 
 Test(init_reply, what_it_does_not_offer_is_not)
@@ -44,6 +45,7 @@ Test(init_reply, what_it_does_not_offer_is_not)
   struct fuse_init_out out = patched(&init, 2, FUSE_BIG_WRITES);
   cr_assert_eq(out.flags, FUSE_BIG_WRITES | FUSE_HANDLE_KILLPRIV_V2);
   cr_assert_eq(out.flags2, 0);
+  cr_assert_not(init.maps_uncached);
 }
 
 Test(init_reply, other_replies_stay_as_they_are)

@@ -79,10 +79,10 @@ Test(notify, each_kind_goes_its_own_way, .timeout = 10)
   bgfs_notify_listener.state_changed(fixture.notify, &fixture.node);
   wait_until(&attributes, 1);
   cr_assert_eq(last_ino, fixture.inode->ino);
-  fixture.inode->cached_generation = 7;
+  fixture.inode->caching.generation = 7;
   bgfs_notify_listener.content_changed(fixture.notify, &fixture.node);
   wait_until(&data, 1);
-  cr_assert_eq(fixture.inode->cached_generation, UINT64_MAX, "the next open keeps no cache");
+  cr_assert_eq(fixture.inode->caching.generation, UINT64_MAX, "the next open keeps no cache");
   bgfs_notify_listener.node_removed(fixture.notify, &fixture.node);
   wait_until(&names, 1);
   cr_assert_eq(last_ino, BGFS_INO_ROOT);

@@ -1,0 +1,20 @@
+#include "fs/caching.h"
+
+BgfsCache bgfs_caching_open(BgfsCaching *caching, const BgfsCachingOpen *open)
+{
+  bool direct_writer = open->direct && open->writes && caching->cached == 0;
+  if (open->foreign_writer || caching->uncached_writers > 0 || direct_writer) {
+    caching->uncached_writers += open->writes;
+    return BGFS_CACHE_NONE;
+  }
+  caching->cached++;
+  return caching->generation == open->generation ? BGFS_CACHE_KEEP : BGFS_CACHE_DROP;
+}
+
+void bgfs_caching_close(BgfsCaching *caching, BgfsCache cache, bool writes)
+{
+  if (cache != BGFS_CACHE_NONE)
+    caching->cached--;
+  else if (writes && --caching->uncached_writers == 0)
+    caching->generation = UINT64_MAX; /* mappings may have put pages there beside the writes */
+}
