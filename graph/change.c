@@ -221,8 +221,11 @@ static bool concerns_live(Change *change)
 
 static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
 {
-  g_auto(Change)
-      change = {.graph = graph, .proposal = proposal, .opened = g_ptr_array_new(), .settled = g_ptr_array_new()};
+  g_auto(Change) change = {.graph = graph,
+                           .proposal = proposal,
+                           .closed = g_ptr_array_new(),
+                           .opened = g_ptr_array_new(),
+                           .settled = g_ptr_array_new()};
   g_auto(BgNews) news = {0};
 
   bg_graph_lock(graph);
