@@ -84,9 +84,14 @@ static bool use_reference(const Wanted *wanted, BgDict *options, GError **error)
   return true;
 }
 
+/* Whether the user says where the child is; what else he says of it goes with the file that the image names. */
 static bool names_storage(const BgDict *options)
 {
-  return bg_dict_has_tree(options, "file") || bg_dict_has_tree(options, "filename");
+  static const char *const keys[] = {"file", "filename", "file.driver", "file.filename"};
+  for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+    if (bg_dict_get(options, keys[i]))
+      return true;
+  return false;
 }
 
 /* ── opening and attaching ── */

@@ -5,11 +5,22 @@
 
 #include "drivers/qcow2/qcow2.h"
 
+/* ── room.c ── */
+
+/* -ENOSPC where the clusters cannot be in the file. */
+int qcow2_check_room(Qcow2 *q, uint64_t first, uint64_t count);
+/* Writes zeros over whole clusters and takes note how far the file was used. */
+int qcow2_clear_clusters(Qcow2 *q, uint64_t first, uint64_t count);
+/* Once the metadata in memory is durable and no request reads them. */
+void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool unmap);
+
 /* ── refcount.c ── */
 
 /* The refcount of `order` (its width is 1 << order bits) at `index` of a block. */
 uint64_t qcow2_refcount_get(const uint8_t *block, unsigned order, uint64_t index);
 void qcow2_refcount_set(uint8_t *block, unsigned order, uint64_t index, uint64_t refcount);
+
+/* ── blocks.c ── */
 
 /* The refcount block of that number; *block = NULL where there is none. */
 int qcow2_block_get(Qcow2 *q, uint64_t number, Qcow2Table **block);
@@ -36,12 +47,6 @@ int qcow2_alloc_run(Qcow2 *q, uint64_t want, uint64_t *first, uint64_t *count, b
 int qcow2_alloc_metadata(Qcow2 *q, uint64_t *cluster);
 /* Gives back clusters that nothing has named yet. */
 void qcow2_free_now(Qcow2 *q, uint64_t first, uint64_t count);
-/* Once the metadata in memory is durable and no request reads them. */
-void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool unmap);
-/* Writes zeros over whole clusters and takes note how far the file was used. */
-int qcow2_clear_clusters(Qcow2 *q, uint64_t first, uint64_t count);
-/* -ENOSPC where the clusters cannot be in the file. */
-int qcow2_check_room(Qcow2 *q, uint64_t first, uint64_t count);
 
 /* ── overlap.c ── */
 
