@@ -3,6 +3,7 @@
 #include "fs/buffer.h"
 #include "fs/build.h"
 #include "fs/daemon.h"
+#include "fs/image.h"
 #include "fs/log.h"
 #include "fs/mountpoint.h"
 #include "fs/session.h"

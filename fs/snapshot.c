@@ -1,6 +1,6 @@
 #include "fs/snapshot.h"
 
-#include "fs/build.h"
+#include "fs/image.h"
 #include "graph/create.h"
 
 #include <glib/gstdio.h>
