@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define KINDS          6
 #define DISCARD_FILL   0xdd
@@ -19,6 +20,7 @@ typedef struct Record {
 
 typedef struct MemChild {
   BgChild child;
+  int fd; /* behind `data`; -1 for a fork */
   uint8_t *data;
   uint64_t size; /* atomic */
   BgPerm perm;
@@ -30,6 +32,7 @@ typedef struct MemChild {
   int64_t fail_in; /* atomic: calls until the one that fails; 0 and below: it has come */
   int fail_errno;
   bool fail_from_then_on;
+  bool paused;
 
   bool recording;
   pthread_mutex_t record_lock;
@@ -52,6 +55,8 @@ static uint64_t get_size(MemChild *mem)
 
 static int enter(MemChild *mem, MemKind kind)
 {
+  if (mem->paused)
+    return 0;
   __atomic_add_fetch(&mem->counts[__builtin_ctz(kind)], 1, __ATOMIC_RELAXED);
   if (!(mem->fail_kinds & kind))
     return 0;
@@ -93,12 +98,12 @@ static void fill_zero(MemChild *mem, uint64_t offset, uint64_t length)
   /* Whole pages of large ranges are given back, so that sizes of gigabytes cost nothing. */
   const uint64_t page = 4096;
   uint64_t start = (offset + page - 1) & ~(page - 1), end = (offset + length) & ~(page - 1);
-  if (length < ((uint64_t)1 << 20) || start >= end) {
+  if (mem->fd < 0 || length < ((uint64_t)1 << 20) || start >= end) {
     memset(mem->data + offset, 0, length);
     return;
   }
   memset(mem->data + offset, 0, start - offset);
-  madvise(mem->data + start, end - start, MADV_DONTNEED);
+  g_assert(madvise(mem->data + start, end - start, MADV_REMOVE) == 0);
   memset(mem->data + end, 0, offset + length - end);
 }
 
@@ -225,13 +230,15 @@ static const BgChildOps mem_ops = {
 
 /* ── settings ── */
 
-BgChild *mem_child_new(uint64_t size)
+/* Maps `fd`; a private map keeps what is written there for itself. */
+static MemChild *new_child(uint64_t size, int fd, int flags)
 {
   g_assert(size <= MEM_CHILD_MAX);
   MemChild *mem = g_new0(MemChild, 1);
   mem->child = (BgChild){&mem_ops, "file", BG_ROLE_DATA | BG_ROLE_METADATA | BG_ROLE_PRIMARY};
-  mem->data = mmap(NULL, MEM_CHILD_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  mem->data = mmap(NULL, MEM_CHILD_MAX, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
   g_assert(mem->data != MAP_FAILED);
+  mem->fd = -1;
   mem->size = size;
   mem->perm = BG_PERM_ALL;
   mem->limits = (BgLimits){1, 1, true};
@@ -239,7 +246,23 @@ BgChild *mem_child_new(uint64_t size)
   pthread_mutex_init(&mem->record_lock, NULL);
   mem->records = g_array_new(FALSE, FALSE, sizeof(Record));
   g_array_set_clear_func(mem->records, record_clear);
+  return mem;
+}
+
+BgChild *mem_child_new(uint64_t size)
+{
+  int fd = memfd_create("memory child", MFD_CLOEXEC);
+  g_assert(fd >= 0 && ftruncate(fd, (off_t)MEM_CHILD_MAX) == 0);
+  MemChild *mem = new_child(size, fd, MAP_SHARED);
+  mem->fd = fd;
   return &mem->child;
+}
+
+BgChild *mem_child_fork(BgChild *child)
+{
+  MemChild *origin = mem_child(child);
+  g_assert(origin->fd >= 0);
+  return &new_child(get_size(origin), origin->fd, MAP_PRIVATE)->child;
 }
 
 void mem_child_free(BgChild *child)
@@ -248,6 +271,8 @@ void mem_child_free(BgChild *child)
     return;
   MemChild *mem = mem_child(child);
   munmap(mem->data, MEM_CHILD_MAX);
+  if (mem->fd >= 0)
+    close(mem->fd);
   g_array_unref(mem->records);
   pthread_mutex_destroy(&mem->record_lock);
   g_free(mem->record_start);
@@ -295,6 +320,11 @@ void mem_child_fail(BgChild *child, unsigned kinds, uint64_t nth, int err, bool 
   mem->fail_errno = err;
   mem->fail_from_then_on = from_then_on;
   __atomic_store_n(&mem->fail_in, (int64_t)nth, __ATOMIC_RELAXED);
+}
+
+void mem_child_pause(BgChild *child, bool paused)
+{
+  mem_child(child)->paused = paused;
 }
 
 bool mem_child_has_failed(BgChild *child)

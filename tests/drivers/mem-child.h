@@ -28,6 +28,10 @@ BgChild *mem_child_new(uint64_t size);
 void mem_child_free(BgChild *child); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgChild, mem_child_free)
 
+/* A child with the same bytes and size as `child` (itself no fork), which must not change while the fork lives. Costs next to nothing, whatever the
+ * size; only what either writes takes memory. */
+BgChild *mem_child_fork(BgChild *child);
+
 /* The bytes, MEM_CHILD_MAX of them addressable; those past the size are zeros and must stay so. */
 uint8_t *mem_child_data(BgChild *child);
 
@@ -44,6 +48,8 @@ void mem_child_reset_counts(BgChild *child);
 /* The `nth` call from now (1: the next) of one of `kinds` fails with `err` (a positive errno) and does nothing; with
  * `from_then_on` every later one, too. nth 0: none fails any more. */
 void mem_child_fail(BgChild *child, unsigned kinds, uint64_t nth, int err, bool from_then_on);
+/* While paused, calls neither count nor fail: for looking at what a failure left. */
+void mem_child_pause(BgChild *child, bool paused);
 /* Whether that call has come. */
 bool mem_child_has_failed(BgChild *child);
 

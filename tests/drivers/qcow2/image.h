@@ -5,6 +5,7 @@
 
 #include "drivers/driver.h"
 #include "tests/drivers/mem-child.h"
+#include "tests/drivers/qcow2/references.h"
 
 typedef struct Image Image;
 
@@ -52,12 +53,6 @@ const char *image_last_event(Image *image);
 void image_assert_content(Image *image, const uint8_t *shadow, uint64_t size);
 
 /* ── judges ── */
-
-typedef struct ImageCheck {
-  unsigned corruptions; /* references beyond the refcount, false flags, false offsets */
-  unsigned leaks;
-  char first[128]; /* the first corruption, in words */
-} ImageCheck;
 
 /* Counts every reference in the image by itself. */
 void image_check(BgChild *file, ImageCheck *check);

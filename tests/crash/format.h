@@ -1,0 +1,32 @@
+/* What the laboratory must know of a format. To add one: a table of these, and its name in the list of lab.c. */
+#ifndef CRASH_FORMAT_H
+#define CRASH_FORMAT_H
+
+#include "drivers/driver.h"
+
+/* One configuration of an image. */
+typedef struct CrashFormat CrashFormat;
+struct CrashFormat {
+  const char *name;
+  const char *driver;
+  const char *const *create_options, *const *open_options; /* key, value, …, NULL */
+  uint64_t size;                                           /* of the disk, bytes */
+  uint64_t reach;      /* the script writes below it, and beyond only here and there */
+  uint64_t step;       /* the usual length of a write, bytes */
+  unsigned operations; /* of a script for power cuts */
+  const char
+      *backing;    /* the name of the backing file in the image, such that foreign programs can open it; NULL: none */
+  bool dirty_mark; /* a writer marks the image; after a crash it must be repaired, or at least refuses writers */
+
+  /* Changes the closed image before the script runs (an internal snapshot, say). NULL: nothing. */
+  bool (*prepare)(const CrashFormat *format, BgChild *image, GError **error);
+  /* Whether the image (a memory child) is free of contradictions, leaked space aside, and of marks that it must not bear. */
+  bool (*judge)(const CrashFormat *format, BgChild *image, GError **error);
+  /* The same by a foreign program, slow. True where there is none. */
+  bool (*judge_foreign)(const CrashFormat *format, BgChild *image, GError **error);
+};
+
+/* Tables of configurations, ended by one without a name. */
+extern const CrashFormat crash_qcow2[];
+
+#endif

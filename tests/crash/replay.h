@@ -1,0 +1,36 @@
+/* What a disk may hold after a power cut: everything up to the last flush, and of what came after all, nothing, some calls, or
+ * some sectors. Knows nothing of formats. */
+#ifndef CRASH_REPLAY_H
+#define CRASH_REPLAY_H
+
+#include "tests/crash/record.h"
+
+typedef enum {
+  POWER_CUT_ALL,    /* all of it: as kill -9 leaves it */
+  POWER_CUT_NONE,   /* nothing after the last flush */
+  POWER_CUT_SUBSET, /* any of the calls */
+  POWER_CUT_TORN    /* any of the sectors of 512 bytes */
+} PowerCut;
+
+#define POWER_CUTS 4
+
+/* "all", "none", "subset", "torn". */
+const char *power_cut_name(PowerCut how);
+/* False: there is none of that name. */
+bool power_cut_parse(const char *name, PowerCut *how);
+
+typedef struct Replay Replay;
+
+/* Of what `record` (stays the caller's) holds, over the bytes that were there before its first entry. */
+Replay *replay_new(BgChild *record, const uint8_t *bytes, uint64_t size);
+void replay_free(Replay *replay);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Replay, replay_free)
+
+/* The cut comes after the first `cut` calls of the record; never before an earlier cut. No state is left alive. */
+void replay_advance(Replay *replay, size_t cut);
+/* How many calls of the record the last flush before the cut covers, itself included. */
+size_t replay_flushed(const Replay *replay);
+/* A state after that cut: a memory child that the caller frees. The same for the same seed. */
+BgChild *replay_state(Replay *replay, PowerCut how, uint64_t seed);
+
+#endif

@@ -1,0 +1,339 @@
+#include "tests/crash/session.h"
+
+#include "drivers/registry.h"
+#include "tests/crash/random.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { SECTOR = SHADOW_SECTOR, WARM_UP = 60 };
+
+/* Every eight bytes say where they are and what they were written by, so that nothing is mistaken for something else. */
+static void fill(uint8_t *data, uint64_t length, uint64_t seed)
+{
+  for (uint64_t i = 0; i < length; i += 8) {
+    uint64_t word = random_next(&seed) | 1;
+    memcpy(data + i, &word, MIN(8, length - i));
+  }
+}
+
+/* ── opening ── */
+
+static ShimSetup setup_for(const Session *s, BgChild *image)
+{
+  return (ShimSetup){.driver = bg_driver_find(s->format->driver),
+                     .options = s->format->open_options,
+                     .file = image,
+                     .backing = s->backing};
+}
+
+Shim *session_open(const Session *s, BgChild *image, GError **error)
+{
+  ShimSetup setup = setup_for(s, image);
+  return shim_open(&setup, error);
+}
+
+uint8_t *session_read_all(const Session *s, Shim *shim, GError **error)
+{
+  uint64_t capacity = shadow_capacity(s->shadow);
+  int64_t size = shim_size(shim);
+  if (size < 0 || (uint64_t)size > capacity) {
+    bg_set_error(error, EILSEQ, "the disk has the size %" PRId64, size);
+    return NULL;
+  }
+  g_autofree uint8_t *content = g_malloc(capacity);
+  int rc = shim_read(shim, content, capacity, 0);
+  if (rc < 0) {
+    bg_set_error_errno(error, -rc, "cannot read the disk");
+    return NULL;
+  }
+  return g_steal_pointer(&content);
+}
+
+bool session_check(Session *s, GError **error)
+{
+  g_autofree uint8_t *content = session_read_all(s, s->shim, error);
+  return content && shadow_equals(s->shadow, content, (uint64_t)shim_size(s->shim), error);
+}
+
+bool session_set_writable(Session *s, bool writable, GError **error)
+{
+  bool was = shim_is_writable(s->shim);
+  if (!shim_set_writable(s->shim, writable, error))
+    return false;
+  if (was && !writable)
+    shadow_flushed(s->shadow, record_length(s->record));
+  return true;
+}
+
+/* ── the script ── */
+
+/* A range, mostly at sector borders, mostly in the part of the disk that is used again and again. False: the disk is too small. */
+static bool pick_range(Session *s, uint64_t *offset, uint64_t *length)
+{
+  uint64_t size = shadow_size(s->shadow), most = s->format->step * 3;
+  uint64_t span = random_below(&s->random, 10) ? MIN(size, s->format->reach) : size;
+  uint64_t unit = random_below(&s->random, 4) ? SECTOR : 1;
+  if (random_below(&s->random, 3) == 0)
+    unit = s->format->step;
+  *offset = random_below(&s->random, MAX(span, 1)) / unit * unit;
+  *length = (1 + random_below(&s->random, most)) / unit * unit;
+  *length = MIN(MAX(*length, unit), size > *offset ? size - *offset : 0);
+  return *length > 0;
+}
+
+static void step_write(Session *s, Step *step)
+{
+  step->data = g_malloc(step->length);
+  fill(step->data, step->length, random_next(&s->random));
+  g_snprintf(step->text, sizeof step->text, "write %" PRIu64 "+%" PRIu64, step->offset, step->length);
+  step->rc = shim_write(s->shim, step->data, step->length, step->offset);
+}
+
+static void step_zero(Session *s, Step *step)
+{
+  BgZeroFlags flags = random_below(&s->random, 2) ? BG_ZERO_MAY_UNMAP : BG_ZERO_NONE;
+  g_snprintf(step->text, sizeof step->text, "zero%s %" PRIu64 "+%" PRIu64, flags ? " and unmap" : "", step->offset,
+             step->length);
+  step->rc = shim_zero(s->shim, step->offset, step->length, flags);
+}
+
+static void step_discard(Session *s, Step *step)
+{
+  g_snprintf(step->text, sizeof step->text, "discard %" PRIu64 "+%" PRIu64, step->offset, step->length);
+  step->hint = true;
+  step->rc = shim_discard(s->shim, step->offset, step->length);
+}
+
+static void step_resize(Session *s, Step *step)
+{
+  uint64_t capacity = shadow_capacity(s->shadow), old = shadow_size(s->shadow);
+  step->size = (capacity / 2 + random_below(&s->random, capacity / 2)) / SECTOR * SECTOR;
+  g_snprintf(step->text, sizeof step->text, "resize %" PRIu64 " to %" PRIu64, old, step->size);
+  step->forgiving = step->size < old;
+  step->rc = shim_resize(s->shim, step->size);
+  if (step->rc == -ENOTSUP) { /* before anything changed */
+    step->rc = 0;
+    step->size = 0;
+  }
+}
+
+static void step_turn(Session *s, Step *step)
+{
+  g_autoptr(GError) error = NULL;
+  g_snprintf(step->text, sizeof step->text, "reopen");
+  if (!session_set_writable(s, false, &error) || !session_set_writable(s, true, &error))
+    step->rc = -bg_error_errno(error);
+}
+
+static void step_flush(Session *s, Step *step)
+{
+  g_snprintf(step->text, sizeof step->text, "flush");
+  step->rc = shim_flush(s->shim);
+  if (step->rc == 0)
+    shadow_flushed(s->shadow, record_length(s->record));
+}
+
+static void step_read(Session *s, Step *step, GError **error)
+{
+  g_autofree uint8_t *seen = g_malloc(step->length);
+  g_snprintf(step->text, sizeof step->text, "read %" PRIu64 "+%" PRIu64, step->offset, step->length);
+  step->rc = shim_read(s->shim, seen, step->length, step->offset);
+  if (step->rc == 0 && memcmp(seen, shadow_content(s->shadow) + step->offset, step->length) != 0)
+    bg_set_error(error, EILSEQ, "%s gives something else than was written", step->text);
+  step->length = 0;
+}
+
+static void run(Session *s, Step *step, GError **error)
+{
+  uint64_t choice = random_below(&s->random, 100);
+  bool ranged = pick_range(s, &step->offset, &step->length);
+  if (choice < 50 && ranged)
+    step_write(s, step);
+  else if (choice < 62 && ranged)
+    step_zero(s, step);
+  else if (choice < 74 && ranged)
+    step_discard(s, step);
+  else if (choice < 80 && ranged)
+    step_read(s, step, error);
+  else if (choice >= 98)
+    step_turn(s, step);
+  else if (choice >= 96)
+    step_resize(s, step);
+  else if (choice >= 89)
+    step_flush(s, step);
+  else {
+    g_snprintf(step->text, sizeof step->text, "write back");
+    step->rc = shim_write_back(s->shim);
+  }
+  if (choice >= 80)
+    step->length = 0;
+}
+
+static bool is_all(const uint8_t *bytes, uint64_t length, const uint8_t *expected)
+{
+  return memcmp(bytes, expected, length) == 0;
+}
+
+/* Takes over what a range reads as now: each sector as it was, or as the step wanted it. */
+static bool adopt(Session *s, const Step *step, uint64_t offset, uint64_t length, GError **error)
+{
+  uint64_t start = offset / SECTOR * SECTOR, end = (offset + length + SECTOR - 1) / SECTOR * SECTOR;
+  g_autofree uint8_t *seen = g_malloc(end - start), *wanted = g_malloc(end - start);
+  const uint8_t *was = shadow_content(s->shadow) + start;
+  mem_child_pause(s->file, true);
+  int rc = shim_read(s->shim, seen, end - start, start);
+  mem_child_pause(s->file, false);
+  if (rc < 0) {
+    bg_set_error_errno(error, -rc, "cannot read after %s", step->text);
+    return false;
+  }
+  memcpy(wanted, was, end - start);
+  if (step->data)
+    memcpy(wanted + (offset - start), step->data, length);
+  else
+    memset(wanted + (offset - start), 0, length);
+  for (uint64_t at = 0; at < end - start; at += SECTOR)
+    if (!is_all(seen + at, SECTOR, was + at) && !is_all(seen + at, SECTOR, wanted + at)) {
+      bg_set_error(error, EILSEQ, "after %s (%d) sector %" PRIu64 " is neither what it was nor what it should be",
+                   step->text, step->rc, (start + at) / SECTOR);
+      return false;
+    }
+  shadow_write(s->shadow, step->begin, start, end - start, seen);
+  return true;
+}
+
+static bool adopt_size(Session *s, const Step *step, GError **error)
+{
+  uint64_t size = (uint64_t)shim_size(s->shim), old = shadow_size(s->shadow);
+  if (size != old && size != step->size) {
+    bg_set_error(error, EILSEQ, "after %s (%d) the disk has %" PRIu64 " bytes", step->text, step->rc, size);
+    return false;
+  }
+  if (size == step->size)
+    shadow_resize(s->shadow, step->begin, size);
+  else if (step->size < old)
+    return adopt(s, step, step->size, old - step->size, error);
+  return true;
+}
+
+void step_clear(Step *step)
+{
+  g_clear_pointer(&step->data, g_free);
+}
+
+bool session_settle(Session *s, Step *step, GError **error)
+{
+  bool good = true;
+  if (step->size)
+    good = adopt_size(s, step, error);
+  else if (step->length)
+    good = adopt(s, step, step->offset, step->length, error);
+  step_clear(step);
+  return good;
+}
+
+bool session_step(Session *s, Step *step, GError **error)
+{
+  g_autoptr(GError) wrong = NULL;
+  *step = (Step){.begin = record_length(s->record)};
+  s->steps++;
+  if (!shim_is_writable(s->shim) && !session_set_writable(s, true, &wrong)) {
+    g_snprintf(step->text, sizeof step->text, "reopen");
+    step->rc = -bg_error_errno(wrong);
+    return true;
+  }
+  run(s, step, &wrong);
+  if (wrong) {
+    g_propagate_error(error, g_steal_pointer(&wrong));
+    return false;
+  }
+  if (step->rc < 0)
+    return true;
+  if (step->length && !step->hint && !step->size) {
+    shadow_write(s->shadow, step->begin, step->offset, step->length, step->data);
+    step_clear(step);
+    return true;
+  }
+  return session_settle(s, step, error);
+}
+
+/* ── beginning and end ── */
+
+static BgChild *make_backing(const CrashFormat *format, uint64_t seed)
+{
+  uint64_t size = format->size - format->size / 8; /* shorter than the disk */
+  BgChild *backing = mem_child_new(size);
+  fill(mem_child_data(backing), size, seed);
+  return backing;
+}
+
+static Session *session_make(const CrashFormat *format, uint64_t seed, GError **error)
+{
+  g_autoptr(Session) s = g_new0(Session, 1);
+  s->format = format;
+  s->random = seed;
+  s->file = mem_child_new(0);
+  s->backing = format->backing ? make_backing(format, random_next(&s->random)) : NULL;
+  BgCreate create = {.size = format->size,
+                     .file = s->file,
+                     .backing_file = format->backing,
+                     .backing_format = format->backing ? "raw" : NULL};
+  if (!shim_create(bg_driver_find(format->driver), format->create_options, &create, error))
+    return NULL;
+  g_autofree uint8_t *content = g_malloc0(format->size);
+  if (s->backing)
+    bg_child_pread(s->backing, content, format->size, 0);
+  s->record = record_child_new(s->file);
+  s->shadow = shadow_new(format->size * 2, content, format->size);
+  s->shim = session_open(s, s->record, error);
+  return s->shim && session_set_writable(s, true, error) ? g_steal_pointer(&s) : NULL;
+}
+
+/* The record and the shadow begin anew, with what is there now. */
+static bool restart(Session *s, GError **error)
+{
+  g_clear_pointer(&s->shim, shim_close);
+  if (s->format->prepare && !s->format->prepare(s->format, s->file, error))
+    return false;
+  g_clear_pointer(&s->record, record_child_free);
+  s->record = record_child_new(s->file);
+  s->start_size = (uint64_t)s->file->ops->size(s->file);
+  s->start = g_memdup2(mem_child_data(s->file), s->start_size);
+  Shadow *fresh = shadow_new(shadow_capacity(s->shadow), shadow_content(s->shadow), shadow_size(s->shadow));
+  shadow_free(s->shadow);
+  s->shadow = fresh;
+  s->steps = 0;
+  s->shim = session_open(s, s->record, error);
+  return s->shim && session_check(s, error) && session_set_writable(s, true, error);
+}
+
+Session *session_new(const CrashFormat *format, uint64_t seed, GError **error)
+{
+  g_autoptr(Session) s = session_make(format, seed, error);
+  for (int i = 0; s && i < WARM_UP; i++) {
+    Step step;
+    if (!session_step(s, &step, error))
+      return NULL;
+    step_clear(&step);
+    if (step.rc < 0) {
+      bg_set_error_errno(error, -step.rc, "%s", step.text);
+      return NULL;
+    }
+  }
+  return s && session_set_writable(s, false, error) && restart(s, error) ? g_steal_pointer(&s) : NULL;
+}
+
+void session_free(Session *s)
+{
+  if (!s)
+    return;
+  shim_close(s->shim);
+  record_child_free(s->record);
+  mem_child_free(s->file);
+  mem_child_free(s->backing);
+  shadow_free(s->shadow);
+  g_free(s->start);
+  g_free(s);
+}
