@@ -4,7 +4,7 @@
  * its blocks back and compares.
  *
  * usage: shadow-writer FILE SHADOW THREADS OPERATIONS SEED [mixed]
- * "mixed" punches holes and zeroes ranges as well. */
+ * What FILE has behind the end of SHADOW is left alone. "mixed" punches holes and zeroes ranges as well. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -126,15 +126,15 @@ int main(int argc, char **argv)
   int fd = open_file(argv[1], &size);
   int shadow = open_file(argv[2], &shadow_size);
   uint64_t threads = strtoull(argv[3], NULL, 10);
-  if (size != shadow_size || threads == 0 || threads > 256 || size / BLOCK < threads) {
-    fprintf(stderr, "shadow-writer: the files must have the same size and a block for each of 1 to 256 threads\n");
+  if (size < shadow_size || threads == 0 || threads > 256 || shadow_size / BLOCK < threads) {
+    fprintf(stderr, "shadow-writer: FILE must be as long as SHADOW, and have a block for each of 1 to 256 threads\n");
     return 2;
   }
   Job jobs[256];
   for (uint64_t i = 0; i < threads; i++) {
     jobs[i] = (Job){.fd = fd,
                     .shadow = shadow,
-                    .blocks = size / BLOCK,
+                    .blocks = shadow_size / BLOCK,
                     .threads = threads,
                     .index = i,
                     .operations = strtoull(argv[4], NULL, 10),
