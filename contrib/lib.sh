@@ -8,7 +8,7 @@ build_packages=(autoconf automake pkg-config gcc libc6-dev make libfuse3-dev fus
   zlib1g-dev libzstd-dev)
 # shellcheck disable=SC2034
 test_packages=(libcriterion-dev qemu-utils qemu-system-common fio e2fsprogs util-linux mount procps attr openssl time jq
-  mandoc shellcheck)
+  mandoc shellcheck strace)
 
 say() {
   printf '%s: %s\n' "${0##*/}" "$*"
