@@ -76,3 +76,33 @@ build() {
   fi
   make -s -C "$dir" -j "$(nproc)" </dev/null || die "the build failed"
 }
+
+# ── counting tests ──
+
+passed=0 failed=0 skipped=0
+
+# run_counted NAME LOG COMMAND…: runs tests that end with a line "N passed, N failed, N skipped", keeps what they print in LOG,
+# and adds them up. That line is printed with NAME before it, so that only the sum of all stands alone.
+run_counted() {
+  local name=$1 log=$2 status=0 before=$failed pattern='[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' line
+  shift 2
+  "$@" </dev/null 2>&1 | tee "$log" | sed -uE "s|^$pattern$|$name: &|" || status=$?
+  line=$(grep -xE "$pattern" "$log" | tail -n 1 || true)
+  if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+    passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
+  else
+    say "$name ended without its closing line"
+    failed=$((failed + 1))
+  fi
+  # 77: all were skipped.
+  if ((status != 0 && status != 77 && failed == before)); then
+    say "$name ended with status $status though no test failed"
+    failed=$((failed + 1))
+  fi
+}
+
+# The last line of a script that runs tests; fails if a test did, or if there was none.
+close_count() {
+  echo "$passed passed, $failed failed, $skipped skipped"
+  ((failed == 0 && passed > 0))
+}

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 need_fuse
 build=${BLOCKGRAPHFS%/*}
-[[ -f $build/Makefile && -x $source_dir/contrib/quickstart && -x $source_dir/configure ]] ||
+[[ -w $build && -f $build/Makefile && -x $source_dir/contrib/quickstart && -x $source_dir/configure ]] ||
   skip "the program does not lie in its build folder"
 
 mounted_on() {
