@@ -5,10 +5,27 @@
 #include "graph/escape.h"
 #include "graph/reference.h"
 
-#include <glib/gstdio.h>
+#include <glib.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+static char *in(const char *directory, const char *name)
+{
+  return g_build_filename(directory, name, NULL);
+}
+
+static void make_file(const char *directory, const char *name)
+{
+  g_autofree char *path = in(directory, name);
+  g_assert(g_file_set_contents(path, "", 0, NULL));
+}
+
+static void make_link(const char *directory, const char *name, const char *target)
+{
+  g_autofree char *path = in(directory, name);
+  g_assert(symlink(target, path) == 0);
+}
 
 /* A folder with an image, a base, a way out and a way round; made once, left to the system's temporary folder. */
 static const char *folder(void)
@@ -19,10 +36,15 @@ static const char *folder(void)
   g_autofree char *made = g_dir_make_tmp("fuzz-reference-XXXXXX", NULL);
   g_assert(made);
   path = realpath(made, NULL);
-  g_assert(path && chdir(path) == 0 && mkdir("images", 0700) == 0 && mkdir("images/sub", 0700) == 0);
-  g_assert(g_file_set_contents("images/top", "", 0, NULL) && g_file_set_contents("images/base", "", 0, NULL));
-  g_assert(g_file_set_contents("images/sub/base", "", 0, NULL) && g_file_set_contents("outside", "", 0, NULL));
-  g_assert(symlink("../outside", "images/out") == 0 && symlink("loop", "images/loop") == 0);
+  g_assert(path);
+  g_autofree char *images = in(path, "images"), *sub = in(path, "images/sub");
+  g_assert(g_mkdir_with_parents(sub, 0700) == 0);
+  make_file(images, "top");
+  make_file(images, "base");
+  make_file(sub, "base");
+  make_file(path, "outside");
+  make_link(images, "out", "../outside");
+  make_link(images, "loop", "loop");
   return path;
 }
 
