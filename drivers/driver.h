@@ -112,6 +112,33 @@ struct BgInfo {
   void (*add)(BgInfo *info, const char *name, GVariant *value);
 };
 
+/* What check() mends. Both write what makes nothing worse at any instant. */
+typedef enum {
+  BG_FIX_NONE,
+  BG_FIX_LEAKS, /* space that nothing uses is given back */
+  BG_FIX_ALL
+} BgFix;
+
+/* Who has an image checked. */
+typedef struct BgCheckWatcher BgCheckWatcher;
+struct BgCheckWatcher {
+  /* One thing that is wrong, or was done about it: a line for people, without the image's name. */
+  void (*finding)(BgCheckWatcher *watcher, const char *text);
+  /* `done` of `total` (0: not known yet), in no unit; begins anew with each pass over the image. Comes at least once for each
+   * 4 MiB that are read. False: give up (ECANCELED). */
+  bool (*progress)(BgCheckWatcher *watcher, uint64_t done, uint64_t total);
+};
+
+/* As `qemu-img check` counts them. */
+typedef struct BgCheckResult {
+  uint64_t corruptions, leaks; /* that are left */
+  uint64_t corruptions_fixed, leaks_fixed;
+  uint64_t check_errors;     /* what could not be looked at */
+  uint64_t image_end_offset; /* bytes: behind the last cluster in use */
+  uint64_t total_clusters;   /* of the disk */
+  uint64_t allocated_clusters, fragmented_clusters, compressed_clusters;
+} BgCheckResult;
+
 typedef struct BgDriver {
   const char *name;    /* as in QEMU's `driver` option */
   const char *summary; /* one line for --list-drivers, no full stop */
@@ -170,6 +197,12 @@ typedef struct BgDriver {
   const BgOption *create_options;
   size_t create_options_size;
   bool (*create)(const BgCreate *create, GError **error);
+
+  /* Whether the image as it lies in its children holds together. The instance is not writable, and nobody else changes the image
+   * meanwhile; data calls may read beside it. To fix anything, the child `file` is writable with RESIZE already. What
+   * cannot be mended is told and left. False: could not be checked, or not be written; *result is untouched, and the
+   * image is no worse than it was. NULL: the format has no check. */
+  bool (*check)(void *instance, BgFix fix, BgCheckWatcher *watcher, BgCheckResult *result, GError **error);
 
   /* ── data calls ── */
 

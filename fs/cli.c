@@ -33,7 +33,8 @@ static const char help_head[] =
     "  blockgraphfs [OPTION…] IMAGE MOUNTPOINT           mount IMAGE\n"
     "  blockgraphfs [OPTION…] --blockdev … MOUNTPOINT    mount a graph of nodes\n"
     "  blockgraphfs unmount MOUNTPOINT                   unmount, return when images and locks are released\n"
-    "  blockgraphfs create -f qcow2 FILE SIZE            make an image";
+    "  blockgraphfs create -f qcow2 FILE SIZE            make an image\n"
+    "  blockgraphfs check [--repair leaks|all] IMAGE     check an image, and mend it";
 
 static const char help_tail[] =
     "Settings for -o, besides those of mount(8) and FUSE (allow_other, allow_root, auto_unmount, …):\n"

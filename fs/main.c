@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "fs/check.h"
 #include "fs/cli.h"
 #include "fs/create.h"
 #include "fs/list.h"
@@ -40,6 +41,8 @@ int main(int argc, char **argv)
     return bgfs_unmount(argc - 1, argv + 1);
   if (argc > 1 && strcmp(argv[1], "create") == 0)
     return bgfs_create(argc - 1, argv + 1);
+  if (argc > 1 && strcmp(argv[1], "check") == 0)
+    return bgfs_check(argc - 1, argv + 1);
 
   g_autoptr(GError) error = NULL;
   g_autoptr(BgfsOptions) options = bgfs_options_parse(argc, argv, &error);

@@ -1,5 +1,5 @@
 /* Read-only to read-write and back, and other cache sizes. */
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/check.h"
 
 #include <errno.h>
 
@@ -23,9 +23,7 @@ static bool check_writable(Qcow2 *q, const Qcow2Header *header, GError **error)
   if (reason)
     bg_set_error(error, EROFS, "The image is damaged: %s", reason);
   else if (header->incompatible & QCOW2_INCOMPAT_CORRUPT)
-    bg_set_error(error, EROFS, "The image is marked as corrupt; repair it with 'qemu-img check -r all'");
-  else if (header->incompatible & QCOW2_INCOMPAT_DIRTY)
-    bg_set_error(error, EROFS, "The image was not closed cleanly; repair it with 'qemu-img check -r all'");
+    bg_set_error(error, EROFS, "The image is marked as corrupt; repair it with 'blockgraphfs check --repair all'");
   else if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
     bg_set_error(error, EROFS, "The image has persistent bitmaps, which writing cannot keep up to date yet");
   else
@@ -67,8 +65,7 @@ bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, 
   return true;
 }
 
-/* The image may have been changed by others since it was opened, in everything but its shape. */
-static bool reload(Qcow2 *q, GError **error)
+bool qcow2_reload(Qcow2 *q, GError **error)
 {
   Qcow2Header header = {0};
   Qcow2Snapshots snapshots = {0};
@@ -80,8 +77,7 @@ static bool reload(Qcow2 *q, GError **error)
       header.refcount_order != q->refcount_order || header.compression != q->compression)
     bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
   else
-    good = check_writable(q, &header, error) && qcow2_snapshots_read(q->file, &header, &snapshots, error) &&
-           qcow2_l1_read(q->file, &header, &l1, error);
+    good = qcow2_snapshots_read(q->file, &header, &snapshots, error) && qcow2_l1_read(q->file, &header, &l1, error);
   if (!good) {
     qcow2_snapshots_clear(&snapshots);
     qcow2_header_clear(&header);
@@ -142,9 +138,15 @@ static int settle_header(Qcow2 *q, void (*apply)(Qcow2Header *, const void *), c
   return r < 0 ? r : q->file->ops->flush(q->file);
 }
 
+/* Whoever left the image marked dirty may not have written its refcounts. */
+static bool mend_dirty(Qcow2 *q, GError **error)
+{
+  return !(q->header.incompatible & QCOW2_INCOMPAT_DIRTY) || (qcow2_check_dirty(q, error) && qcow2_reload(q, error));
+}
+
 static bool settle_up(Qcow2 *q, Change *change, GError **error)
 {
-  if (!reload(q, error))
+  if (!qcow2_reload(q, error) || !check_writable(q, &q->header, error) || !mend_dirty(q, error))
     return false;
   Qcow2Header header = header_now(q);
   change->incompatible = header.incompatible;

@@ -23,6 +23,8 @@ typedef struct Qcow2Header {
   uint32_t header_length;
   unsigned compression;
   uint32_t bitmap_count;
+  uint64_t bitmaps_offset, bitmaps_size; /* the directory of bitmaps; for the checker, which looks whether they can be true */
+  uint64_t crypto_offset, crypto_size;   /* the encryption header; the same */
   char *backing_file;   /* NULL: none */
   char *backing_format; /* NULL: not recorded */
 } Qcow2Header;

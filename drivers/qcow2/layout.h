@@ -49,6 +49,7 @@ enum { QCOW2_COMPRESSION_ZLIB = 0, QCOW2_COMPRESSION_ZSTD = 1 };
 #define QCOW2_EXT_BACKING_FORMAT 0xe2792acau
 #define QCOW2_EXT_FEATURE_NAMES  0x6803f857u
 #define QCOW2_EXT_BITMAPS        0x23852875u
+#define QCOW2_EXT_CRYPTO         0x0537be77u
 
 /* A row of the feature name table: type (1), bit (1), name (46). */
 enum { QCOW2_FEATURE_ROW = 48, QCOW2_FEATURE_NAME = 46 };
@@ -59,6 +60,11 @@ enum { QCOW2_FEATURE_INCOMPATIBLE = 0, QCOW2_FEATURE_COMPATIBLE = 1, QCOW2_FEATU
 #define QCOW2_COMPRESSED  (UINT64_C(1) << 62)
 #define QCOW2_ZERO        (UINT64_C(1) << 0)
 #define QCOW2_OFFSET_MASK UINT64_C(0x00fffffffffffe00)
+
+/* Bits that must be clear. */
+#define QCOW2_L1_RESERVED       UINT64_C(0x7f000000000001ff)
+#define QCOW2_L2_RESERVED       UINT64_C(0x3f000000000001fe) /* not of compressed entries */
+#define QCOW2_REFTABLE_RESERVED UINT64_C(0x1ff)
 
 /* Entries of the refcount table. */
 #define QCOW2_REFTABLE_MASK (~UINT64_C(511))
@@ -71,6 +77,8 @@ enum { QCOW2_FEATURE_INCOMPATIBLE = 0, QCOW2_FEATURE_COMPATIBLE = 1, QCOW2_FEATU
 #define QCOW2_MAX_SNAPSHOTS      65536u
 #define QCOW2_MAX_SNAPSHOT_BYTES (UINT64_C(64) << 20)
 #define QCOW2_MAX_BACKING_NAME   1023u
+#define QCOW2_MAX_BITMAPS        65535u
+#define QCOW2_MAX_BITMAP_BYTES   (UINT64_C(64) << 20) /* of the directory, and of one bitmap's table */
 #define QCOW2_MAX_OFFSET         (UINT64_C(1) << 56) /* what an entry can name ends here */
 
 static inline uint16_t qcow2_get16(const void *at)

@@ -1,5 +1,5 @@
 /* The qcow2 driver: open, close, and the table of what the other files do. */
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/check.h"
 
 #include <errno.h>
 
@@ -162,6 +162,7 @@ const BgDriver bg_driver_qcow2 = {
     .create_options = qcow2_create_options,
     .create_options_size = sizeof(Qcow2CreateOptions),
     .create = qcow2_create,
+    .check = qcow2_check,
     .limits = qcow2_limits,
     .size = qcow2_size,
     .map = qcow2_map,

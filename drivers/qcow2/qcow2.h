@@ -204,6 +204,8 @@ bool qcow2_change_settle(void *instance, void *pending, GError **error);
 void qcow2_change_commit(void *instance, void *pending);
 void qcow2_change_abort(void *instance, void *pending);
 bool qcow2_can_change(void *instance, const BgMode *mode, GError **error);
+/* Reads again what others may have changed since the image was opened: everything but its shape. It is not writable. */
+bool qcow2_reload(Qcow2 *q, GError **error);
 
 /* ── load.c ── */
 

@@ -35,6 +35,20 @@ static char *read_text(BgChild *file, uint64_t offset, size_t length, int *resul
   return *result < 0 ? NULL : qcow2_printable(bytes, kept);
 }
 
+/* The extra data begins with the VM state's size in 64 bits, the disk's size, and the instruction count. */
+static int read_extra(BgChild *file, uint64_t offset, Qcow2Snapshot *snapshot)
+{
+  uint8_t extra[24] = {0};
+  size_t length = MIN(snapshot->extra_size, sizeof extra);
+  int r = length ? bg_child_pread(file, extra, length, offset) : 0;
+  if (r < 0)
+    return r;
+  if (length >= 8)
+    snapshot->vm_state_size = qcow2_get64(extra);
+  snapshot->icount = length >= sizeof extra ? qcow2_get64(extra + 16) : UINT64_MAX;
+  return 0;
+}
+
 /* Reads the entry at *offset and moves on to the next. */
 static bool read_entry(BgChild *file, uint64_t *offset, Qcow2Snapshot *snapshot, GError **error)
 {
@@ -53,7 +67,14 @@ static bool read_entry(BgChild *file, uint64_t *offset, Qcow2Snapshot *snapshot,
   uint64_t id_at = *offset + ENTRY_SIZE + extra, name_at = id_at + id_length;
   snapshot->l1_offset = qcow2_get64(entry);
   snapshot->l1_entries = qcow2_get32(entry + 8);
-  snapshot->id = read_text(file, id_at, id_length, &r);
+  snapshot->date_sec = qcow2_get32(entry + 16);
+  snapshot->date_nsec = qcow2_get32(entry + 20);
+  snapshot->vm_clock_nsec = qcow2_get64(entry + 24);
+  snapshot->vm_state_size = qcow2_get32(entry + 32);
+  snapshot->extra_size = extra;
+  r = read_extra(file, *offset + ENTRY_SIZE, snapshot);
+  if (r == 0)
+    snapshot->id = read_text(file, id_at, id_length, &r);
   if (snapshot->id)
     snapshot->name = read_text(file, name_at, name_length, &r);
   if (!snapshot->name) {

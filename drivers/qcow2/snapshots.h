@@ -4,10 +4,17 @@
 
 #include "drivers/qcow2/header.h"
 
+enum { QCOW2_SNAPSHOT_EXTRA_V3 = 16 };
+
 typedef struct Qcow2Snapshot {
   uint64_t l1_offset;
   uint32_t l1_entries;
-  char *id, *name; /* printable, cut at 255 bytes */
+  uint32_t extra_size; /* bytes of extra data, of which version 3 wants QCOW2_SNAPSHOT_EXTRA_V3 */
+  uint32_t date_sec, date_nsec;
+  uint64_t vm_clock_nsec;
+  uint64_t vm_state_size; /* bytes */
+  uint64_t icount;        /* UINT64_MAX: not recorded */
+  char *id, *name;        /* printable, cut at 255 bytes */
 } Qcow2Snapshot;
 
 typedef struct Qcow2Snapshots {
