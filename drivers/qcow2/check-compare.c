@@ -30,7 +30,8 @@ static uint64_t used_end(const Qcow2Check *check, const uint8_t *disk, const uin
   return limit;
 }
 
-static void compare_block(Qcow2Check *check, uint64_t number, const uint8_t *disk)
+/* `known`: what lies on disk is. */
+static void compare_block(Qcow2Check *check, uint64_t number, const uint8_t *disk, bool known)
 {
   const Qcow2Counts *counts = &check->counts;
   const uint8_t *counted = number < counts->block_count ? counts->blocks[number] : NULL;
@@ -39,7 +40,7 @@ static void compare_block(Qcow2Check *check, uint64_t number, const uint8_t *dis
     return;
   limit = MIN(limit, qcow2_check_clusters(check) - base);
   bool equal = disk && counted && memcmp(disk, counted, counts->block_size) == 0;
-  for (uint64_t i = 0; i < limit && !equal; i++)
+  for (uint64_t i = 0; i < limit && known && !equal; i++)
     if (value(check, disk, i) != value(check, counted, i))
       compare_cluster(check, base + i, value(check, disk, i), value(check, counted, i));
   uint64_t end = used_end(check, disk, counted, limit);
@@ -56,9 +57,8 @@ static int compare_blocks(Qcow2Check *check)
     const uint8_t *disk;
     int r = qcow2_disk_block(check, number, &disk);
     uint64_t at = number < check->reftable_entries ? check->reftable[number] & QCOW2_REFTABLE_MASK : 0;
-    if (r == 0) {
-      compare_block(check, number, disk);
-    } else if (!(at & (check->q->cluster_size - 1))) {
+    compare_block(check, number, disk, r == 0);
+    if (r < 0 && !(at & (check->q->cluster_size - 1))) {
       qcow2_check_found(check, QCOW2_UNREADABLE, 1, "The refcount block at 0x%" PRIx64 " cannot be read: %s", at,
                         g_strerror(-r));
       check->incomplete = true;
@@ -87,7 +87,8 @@ static void check_overlaps(Qcow2Check *check)
     for (uint64_t cluster = range->first; cluster < MIN(end, range->end); cluster++) {
       uint64_t refcount;
       /* Else it was told already. */
-      if (qcow2_disk_refcount(check, cluster, &refcount) && refcount == qcow2_counts_get(&check->counts, cluster))
+      if (qcow2_disk_refcount(check, cluster, &refcount) && refcount > 1 &&
+          refcount == qcow2_counts_get(&check->counts, cluster))
         qcow2_check_found(check, QCOW2_STRUCTURE, 1, "Several pieces of metadata share the cluster at 0x%" PRIx64,
                           cluster << check->q->cluster_bits);
     }

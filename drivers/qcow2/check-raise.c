@@ -53,9 +53,11 @@ static int adjust_block(Qcow2Check *check, uint64_t number, uint8_t *bytes, Want
 {
   const Qcow2Counts *counts = &check->counts;
   const uint8_t *disk;
-  if (qcow2_disk_block(check, number, &disk) < 0 || !disk ||
-      g_hash_table_contains(check->replaced, GSIZE_TO_POINTER(number)))
+  if (g_hash_table_contains(check->replaced, GSIZE_TO_POINTER(number)))
     return 0;
+  int r = qcow2_disk_block(check, number, &disk);
+  if (r < 0 || !disk)
+    return r;
   uint64_t base = number << counts->block_bits;
   uint64_t limit = MIN(UINT64_C(1) << counts->block_bits, qcow2_check_clusters(check) - base);
   memcpy(bytes, disk, check->q->cluster_size);
@@ -241,13 +243,13 @@ static int grow(Qcow2Check *check, Growth *growth)
     qcow2_check_tell(check, "Not mended: refcounts are not made anew while other metadata cannot be followed");
     return 0;
   }
-  forget_old_places(check, move);
   if (!plan(check, move, growth)) {
     qcow2_check_tell(check, "Not mended: the refcount table would be too large");
     return -EFBIG;
   }
   if (growth->numbers->len + growth->table_clusters == 0 && !replace)
     return 0;
+  forget_old_places(check, growth->table_clusters > 0);
   int r = count_growth(check, growth);
   if (r == 0)
     r = write_blocks(check, growth);
