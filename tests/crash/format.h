@@ -16,7 +16,7 @@ struct CrashFormat {
   unsigned operations; /* of a script for power cuts */
   const char
       *backing;    /* the name of the backing file in the image, such that foreign programs can open it; NULL: none */
-  bool dirty_mark; /* a writer marks the image; after a crash it must be repaired, or at least refuses writers */
+  bool dirty_mark; /* a writer marks the image; after a crash the next one mends it */
 
   /* Changes the closed image before the script runs (an internal snapshot, say). NULL: nothing. */
   bool (*prepare)(const CrashFormat *format, BgChild *image, GError **error);

@@ -68,11 +68,11 @@ static void run_power(const CrashFormat *format, const Arguments *a, Totals *tot
   PowerResult one;
   bool tried = power_run(format, &plan, &one);
   printf("%s power cuts, %s: %" PRIu64 " states, %" PRIu64 " of them judged by qemu-img, %" PRIu64
-         " written to afterwards, %" PRIu64 " refused as dirty\n",
+         " written to afterwards\n",
          !tried         ? "skip"
          : one.failures ? "FAIL"
                         : "ok",
-         format->name, one.states, one.foreign, one.written, one.refused);
+         format->name, one.states, one.foreign, one.written);
   count(totals, tried, one.failures);
   totals->power.states += one.states;
   totals->power.foreign += one.foreign;

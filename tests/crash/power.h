@@ -15,9 +15,8 @@ typedef struct PowerPlan {
 } PowerPlan;
 
 typedef struct PowerResult {
-  uint64_t states, foreign, written,
-      refused;       /* looked at; by a foreign judge too; written to; refused a writer as marked dirty */
-  uint64_t failures; /* each is printed, with how to see it again */
+  uint64_t states, foreign, written; /* looked at; by a foreign judge too; written to */
+  uint64_t failures;                 /* each is printed, with how to see it again */
 } PowerResult;
 
 /* False if the configuration cannot be tried here (the reason is printed). */

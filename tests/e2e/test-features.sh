@@ -30,9 +30,6 @@ readable_only() {
   assert_equal "$(digest disk.qcow2)" "$before" "digest of the image"
 }
 
-qemu-img convert -f raw -O qcow2 -o lazy_refcounts=on content.raw disk.qcow2
-poke disk.qcow2 $((incompatible + 7)) 01
-readable_only "an image marked dirty" "dirty|closed cleanly"
 qemu-img convert -f raw -O qcow2 content.raw disk.qcow2
 poke disk.qcow2 $((incompatible + 7)) 02
 readable_only "an image marked corrupt" "corrupt"
