@@ -13,9 +13,6 @@
 
 enum { EXIT_CANNOT = 1, EXIT_USAGE = 1, EXIT_CORRUPT = 2, EXIT_LEAKS = 3, EXIT_NO_CHECK = 63 };
 
-/* So many findings are told, the rest is counted. */
-enum { FINDINGS_TOLD = 1000 };
-
 typedef struct Arguments {
   char *repair, *format;
   char **rest;
@@ -61,7 +58,6 @@ static GOptionContext *make_context(Arguments *arguments)
 typedef struct Show {
   BgCheckWatcher watcher;
   bool quiet, bar; /* bar: progress on a terminal */
-  unsigned findings;
   int percent;
 } Show;
 
@@ -75,10 +71,10 @@ static void clear_bar(Show *show)
 static void show_finding(BgCheckWatcher *watcher, const char *text)
 {
   Show *show = (Show *)watcher;
-  if (show->quiet || show->findings++ > FINDINGS_TOLD)
+  if (show->quiet)
     return;
   clear_bar(show);
-  g_autofree char *shown = bg_escape(show->findings > FINDINGS_TOLD ? "There is more; it is counted only." : text);
+  g_autofree char *shown = bg_escape(text);
   fprintf(stderr, "%s\n", shown);
 }
 

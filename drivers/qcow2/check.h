@@ -39,7 +39,8 @@ typedef struct Qcow2Check {
   BgChild *file;
   BgFix fix;
   BgCheckWatcher *watcher;
-  bool again; /* the second pass, after mending */
+  bool again;    /* the second pass, after mending */
+  unsigned told; /* findings */
 
   Qcow2Header header;
   Qcow2Snapshots snapshots;
