@@ -34,7 +34,9 @@ static const char help_head[] =
     "  blockgraphfs [OPTION…] --blockdev … MOUNTPOINT    mount a graph of nodes\n"
     "  blockgraphfs unmount MOUNTPOINT                   unmount, return when images and locks are released\n"
     "  blockgraphfs create -f qcow2 FILE SIZE            make an image\n"
-    "  blockgraphfs check [--repair leaks|all] IMAGE     check an image, and mend it";
+    "  blockgraphfs check [--repair leaks|all] IMAGE     check an image, and mend it\n"
+    "  blockgraphfs info IMAGE                           tell what an image is\n"
+    "  blockgraphfs map IMAGE                            tell where a disk's bytes are";
 
 static const char help_tail[] =
     "Settings for -o, besides those of mount(8) and FUSE (allow_other, allow_root, auto_unmount, …):\n"

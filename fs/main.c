@@ -3,7 +3,9 @@
 #include "fs/check.h"
 #include "fs/cli.h"
 #include "fs/create.h"
+#include "fs/info.h"
 #include "fs/list.h"
+#include "fs/map.h"
 #include "fs/mount.h"
 #include "fs/unmount.h"
 
@@ -43,6 +45,10 @@ int main(int argc, char **argv)
     return bgfs_create(argc - 1, argv + 1);
   if (argc > 1 && strcmp(argv[1], "check") == 0)
     return bgfs_check(argc - 1, argv + 1);
+  if (argc > 1 && strcmp(argv[1], "info") == 0)
+    return bgfs_info(argc - 1, argv + 1);
+  if (argc > 1 && strcmp(argv[1], "map") == 0)
+    return bgfs_map(argc - 1, argv + 1);
 
   g_autoptr(GError) error = NULL;
   g_autoptr(BgfsOptions) options = bgfs_options_parse(argc, argv, &error);

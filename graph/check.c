@@ -1,8 +1,6 @@
 #include "graph/check.h"
 
-#include "drivers/registry.h"
-#include "graph/escape.h"
-#include "graph/probe.h"
+#include "graph/image.h"
 #include "graph/user-child.h"
 
 #include <errno.h>
@@ -65,36 +63,6 @@ static void stand_init(Stand *stand, BgUser *user, BgCheckWatcher *watcher)
   bg_user_child_init(&stand->file, "file", BG_ROLE_PRIMARY | BG_ROLE_DATA | BG_ROLE_METADATA, user);
 }
 
-/* ── which driver ── */
-
-static const BgDriver *named_driver(const char *format, GError **error)
-{
-  const BgDriver *driver = bg_driver_find(format);
-  if (driver && driver->kind == BG_KIND_FORMAT)
-    return driver;
-  g_autofree char *shown = bg_escape(format);
-  bg_set_error(error, EINVAL, "There is no format '%s'", shown);
-  return NULL;
-}
-
-static const BgDriver *probed_driver(BgUser *user, GError **error)
-{
-  g_autofree uint8_t *head = g_malloc(BG_PROBE_HEAD);
-  struct iovec iov = {head, BG_PROBE_HEAD};
-  ssize_t length = bg_user_preadv(user, &iov, 1, 0);
-  if (length < 0) {
-    bg_set_error_errno(error, (int)-length, "Cannot read");
-    return NULL;
-  }
-  g_autoptr(GError) failure = NULL;
-  const BgDriver *driver = bg_probe_format(head, (size_t)length, &failure);
-  if (failure) {
-    g_propagate_error(error, g_steal_pointer(&failure));
-    return NULL;
-  }
-  return driver ? driver : named_driver("raw", error);
-}
-
 /* ── the check ── */
 
 static bool run(const BgDriver *driver, Stand *stand, BgFix fix, BgCheckResult *result, GError **error)
@@ -128,7 +96,7 @@ static bool check_storage(BgNode *storage, const char *format, BgFix fix, BgChec
   g_autoptr(BgUser) user = bg_user_new(storage, "image check", perm, BG_USER_WRITE_SHARED, error);
   if (!user)
     return false;
-  const BgDriver *found = format ? named_driver(format, error) : probed_driver(user, error);
+  const BgDriver *found = bg_image_driver(user, format, error);
   if (!found)
     return false;
   if (driver)

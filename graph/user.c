@@ -3,6 +3,7 @@
 #include "drivers/iov.h"
 #include "graph/change.h"
 #include "graph/io.h"
+#include "graph/map.h"
 #include "graph/state.h"
 
 #include <errno.h>
@@ -257,6 +258,17 @@ int bg_user_status(BgUser *user, uint64_t offset, BgStatus *status)
   if (offset >= (uint64_t)size)
     return -ENXIO;
   return bg_io_status(user->hold.node, offset, (uint64_t)size - offset, status);
+}
+
+int bg_user_map(BgUser *user, uint64_t offset, BgMapped *mapped)
+{
+  g_auto(Request) request = request_begin(user);
+  int64_t size = bg_node_size_inside(user->hold.node);
+  if (size < 0)
+    return (int)size;
+  if (offset >= (uint64_t)size)
+    return -ENXIO;
+  return bg_io_map(user->hold.node, offset, (uint64_t)size - offset, mapped);
 }
 
 /* ── size ── */

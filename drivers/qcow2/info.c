@@ -12,15 +12,35 @@ static void add_header_facts(const Qcow2 *q, const Qcow2Header *header, BgInfo *
   info->add(info, "cluster-size", g_variant_new_uint64(q->cluster_size));
   info->add(info, "refcount-bits", g_variant_new_uint32(1u << q->refcount_order));
   info->add(info, "compression-type", g_variant_new_string(q->compression == QCOW2_COMPRESSION_ZSTD ? "zstd" : "zlib"));
-  info->add(info, "lazy-refcounts", g_variant_new_boolean(!!(header->compatible & QCOW2_COMPAT_LAZY)));
+  if (q->version >= 3) { /* version 2 has no such flags */
+    info->add(info, "lazy-refcounts", g_variant_new_boolean(!!(header->compatible & QCOW2_COMPAT_LAZY)));
+    info->add(info, "extended-l2", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_EXTENDED_L2)));
+    info->add(info, "corrupt", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_CORRUPT)));
+  }
   info->add(info, "dirty", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_DIRTY)));
-  info->add(info, "corrupt", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_CORRUPT)));
   if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
     info->add(info, "bitmaps", g_variant_new_uint32(header->bitmap_count));
   if (header->backing_file)
     info->add(info, "backing-file", new_text(header->backing_file));
   if (header->backing_format)
     info->add(info, "backing-format", new_text(header->backing_format));
+}
+
+/* What a snapshot is beside its name, in QMP's terms. */
+static GVariant *describe(const Qcow2Snapshot *snapshot)
+{
+  GVariantBuilder dict;
+  g_variant_builder_init(&dict, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&dict, "{sv}", "id", g_variant_new_string(snapshot->id));
+  g_variant_builder_add(&dict, "{sv}", "name", g_variant_new_string(snapshot->name));
+  g_variant_builder_add(&dict, "{sv}", "vm-state-size", g_variant_new_uint64(snapshot->vm_state_size));
+  g_variant_builder_add(&dict, "{sv}", "date-sec", g_variant_new_uint32(snapshot->date_sec));
+  g_variant_builder_add(&dict, "{sv}", "date-nsec", g_variant_new_uint32(snapshot->date_nsec));
+  g_variant_builder_add(&dict, "{sv}", "vm-clock-sec", g_variant_new_uint64(snapshot->vm_clock_nsec / 1000000000));
+  g_variant_builder_add(&dict, "{sv}", "vm-clock-nsec", g_variant_new_uint64(snapshot->vm_clock_nsec % 1000000000));
+  if (snapshot->icount != UINT64_MAX)
+    g_variant_builder_add(&dict, "{sv}", "icount", g_variant_new_uint64(snapshot->icount));
+  return g_variant_builder_end(&dict);
 }
 
 void qcow2_info(void *instance, BgInfo *info)
@@ -36,5 +56,10 @@ void qcow2_info(void *instance, BgInfo *info)
   for (size_t i = 0; i < q->snapshots.count; i++)
     g_variant_builder_add(&names, "s", q->snapshots.list[i].name);
   info->add(info, "snapshots", g_variant_builder_end(&names));
+  GVariantBuilder details;
+  g_variant_builder_init(&details, G_VARIANT_TYPE("aa{sv}"));
+  for (size_t i = 0; i < q->snapshots.count; i++)
+    g_variant_builder_add_value(&details, describe(&q->snapshots.list[i]));
+  info->add(info, "snapshot-details", g_variant_builder_end(&details));
   pthread_rwlock_unlock(&q->lock);
 }

@@ -1,0 +1,8 @@
+/* `blockgraphfs info`. */
+#ifndef BGFS_INFO_H
+#define BGFS_INFO_H
+
+/* argv[0] is "info". The exit status. */
+int bgfs_info(int argc, char **argv);
+
+#endif
