@@ -131,9 +131,9 @@ const CrashFormat crash_qcow2[] = {
      .step = 48 KiB, .operations = 120, .backing = BACKING},
     {QCOW2, .name = "64k-refcount8", .create_options = OPTIONS("cluster_size", "64K", "refcount_bits", "8"),
      .size = 4 MiB, .reach = 2 MiB, .step = 48 KiB, .operations = 120},
-    {QCOW2, .name = "2m", .create_options = OPTIONS("cluster_size", "2M"), .size = 12 MiB, .reach = 12 MiB,
+    {QCOW2, .name = "2m", .create_options = OPTIONS("cluster_size", "2M"), .size = 6 MiB, .reach = 6 MiB,
      .step = 256 KiB, .operations = 60},
-    {QCOW2, .name = "2m-snapshot", .create_options = OPTIONS("cluster_size", "2M"), .size = 12 MiB, .reach = 12 MiB,
+    {QCOW2, .name = "2m-snapshot", .create_options = OPTIONS("cluster_size", "2M"), .size = 6 MiB, .reach = 6 MiB,
      .step = 256 KiB, .operations = 60, .prepare = take_snapshot},
     {0},
 };
