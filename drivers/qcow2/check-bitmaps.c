@@ -1,5 +1,5 @@
 /* What the directory of persistent bitmaps names. */
-#include "drivers/qcow2/check.h"
+#include "drivers/qcow2/check-pass.h"
 
 #include <errno.h>
 #include <inttypes.h>

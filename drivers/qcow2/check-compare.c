@@ -1,6 +1,6 @@
 /* Counts against the refcounts on disk. */
 #include "drivers/qcow2/alloc.h"
-#include "drivers/qcow2/check.h"
+#include "drivers/qcow2/check-pass.h"
 
 #include <inttypes.h>
 

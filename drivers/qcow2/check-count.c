@@ -1,5 +1,5 @@
 #include "drivers/qcow2/alloc.h"
-#include "drivers/qcow2/check.h"
+#include "drivers/qcow2/check-pass.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* Refcounts as they lie on disk, through a small cache. */
 #include "drivers/qcow2/alloc.h"
-#include "drivers/qcow2/check.h"
+#include "drivers/qcow2/check-pass.h"
 
 #include <errno.h>
 

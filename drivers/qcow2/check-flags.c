@@ -1,7 +1,7 @@
 /* The marks of clusters that may be overwritten where they are, set by the counts; and offsets that no reader may believe. Taking a mark
  * off is safe at any time; one is set only where nobody else names the cluster. */
 #include "drivers/qcow2/alloc.h"
-#include "drivers/qcow2/check.h"
+#include "drivers/qcow2/check-pass.h"
 
 #include <errno.h>
 #include <inttypes.h>

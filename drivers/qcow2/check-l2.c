@@ -1,5 +1,5 @@
 /* What L2 tables name. */
-#include "drivers/qcow2/check.h"
+#include "drivers/qcow2/check-pass.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* Refcounts that are too low, or that there is no block for. */
 #include "drivers/qcow2/alloc.h"
-#include "drivers/qcow2/check.h"
+#include "drivers/qcow2/check-pass.h"
 
 #include <errno.h>
 #include <inttypes.h>
