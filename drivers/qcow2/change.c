@@ -26,9 +26,21 @@ static bool check_writable(Qcow2 *q, const Qcow2Header *header, GError **error)
     bg_set_error(error, EROFS, "The image is marked as corrupt; repair it with 'blockgraphfs check --repair all'");
   else if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
     bg_set_error(error, EROFS, "The image has persistent bitmaps, which writing cannot keep up to date yet");
+  else if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE && header->snapshot_count)
+    bg_set_error(error, EROFS, "The image has snapshots, whose data in the data file a writer would overwrite");
   else
     return true;
   return false;
+}
+
+bool qcow2_is_same_shape(const Qcow2 *q, const Qcow2Header *header)
+{
+  uint64_t external = QCOW2_INCOMPAT_DATA_FILE, extended = QCOW2_INCOMPAT_EXTENDED_L2;
+  bool raw = header->incompatible & external && header->autoclear & QCOW2_AUTOCLEAR_DATA_RAW;
+  return header->version == q->version && header->cluster_bits == q->cluster_bits &&
+         header->refcount_order == q->refcount_order && header->compression == q->compression &&
+         !!(header->incompatible & external) == q->external && !!(header->incompatible & extended) == q->extended &&
+         raw == q->raw;
 }
 
 /* A copy to look at the numbers of; the strings are not the caller's. */
@@ -73,8 +85,7 @@ bool qcow2_reload(Qcow2 *q, GError **error)
   if (!qcow2_header_read(q->file, &header, error))
     return false;
   bool good = false;
-  if (header.version != q->version || header.cluster_bits != q->cluster_bits ||
-      header.refcount_order != q->refcount_order || header.compression != q->compression)
+  if (!qcow2_is_same_shape(q, &header))
     bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
   else
     good = qcow2_snapshots_read(q->file, &header, &snapshots, error) && qcow2_l1_read(q->file, &header, &l1, error);
@@ -108,7 +119,10 @@ bool qcow2_reload(Qcow2 *q, GError **error)
 static void set_writer_marks(Qcow2Header *header, const void *data)
 {
   (void)data;
-  header->autoclear &= QCOW2_AUTOCLEAR_BITMAPS;
+  uint64_t kept = QCOW2_AUTOCLEAR_BITMAPS;
+  if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE)
+    kept |= QCOW2_AUTOCLEAR_DATA_RAW;
+  header->autoclear &= kept;
   if (header->version >= 3 && header->compatible & QCOW2_COMPAT_LAZY)
     header->incompatible |= QCOW2_INCOMPAT_DIRTY;
 }
@@ -170,6 +184,8 @@ static bool settle_down(Qcow2 *q, Change *change, GError **error)
   int r = 0;
   for (int i = 0; r == 0 && i < DOWN_ROUNDS && (i == 0 || !qcow2_is_clean(q)); i++)
     r = qcow2_write_back(q);
+  if (r == 0 && q->external)
+    r = q->data->ops->flush(q->data);
   if (r == 0)
     r = q->file->ops->flush(q->file);
   if (r == 0)

@@ -20,10 +20,12 @@ static uint64_t with_flag(const Qcow2Check *check, uint64_t entry)
 
 static uint64_t mended_entry(const Qcow2Check *check, uint64_t entry, bool active)
 {
+  if (check->q->external) /* no refcount for the flag to agree with */
+    return entry;
   if (entry & QCOW2_COMPRESSED)
     return entry & ~QCOW2_COPIED;
   uint64_t offset = qcow2_entry_offset(entry);
-  if (offset & (check->q->cluster_size - 1) && entry & QCOW2_ZERO && check->fix == BG_FIX_ALL)
+  if (offset & (check->q->cluster_size - 1) && entry & QCOW2_ZERO && !check->q->extended && check->fix == BG_FIX_ALL)
     return QCOW2_ZERO;
   return offset && active ? with_flag(check, entry) : entry;
 }
@@ -51,7 +53,9 @@ static int mend_table(Qcow2Check *check, uint64_t cluster, uint64_t *old, uint64
   int r = bg_child_pread(check->file, old, size, offset);
   if (r < 0)
     return r;
-  for (uint64_t i = 0; i < check->q->l2_entries; i++)
+  memcpy(new, old, size); /* the words of subclusters stay */
+  unsigned words = check->q->extended ? 2 : 1;
+  for (uint64_t i = 0; i < check->q->l2_entries * words; i += words)
     new[i] = htobe64(mended_entry(check, be64toh(old[i]), active));
   return write_changed(check, offset, old, new, size);
 }

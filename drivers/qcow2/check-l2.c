@@ -77,16 +77,39 @@ static int walk_allocated(Walk *walk, uint64_t entry)
   if (offset & (check->q->cluster_size - 1)) {
     qcow2_check_found(check, QCOW2_STRUCTURE, walk->references,
                       "An L2 entry names a cluster at the unaligned offset 0x%" PRIx64, offset);
-    if (entry & QCOW2_ZERO && check->fix == BG_FIX_ALL)
+    if (entry & QCOW2_ZERO && !check->q->extended && check->fix == BG_FIX_ALL)
       return 0; /* the flags' turn takes the offset away */
   }
   return qcow2_check_refer(check, "cluster", offset, check->q->cluster_size, walk->references, NULL);
 }
 
+/* Data in a data file, to which nobody counts references. */
+static void walk_external(Walk *walk, uint64_t entry)
+{
+  Qcow2Check *check = walk->check;
+  uint64_t offset = qcow2_entry_offset(entry);
+  if (offset || entry & QCOW2_COPIED)
+    count_fragments(walk, offset);
+  if (entry & QCOW2_COMPRESSED || offset & (check->q->cluster_size - 1))
+    qcow2_check_found(check, QCOW2_STRUCTURE, walk->references,
+                      "The L2 entry 0x%" PRIx64 " is not one of an image with a data file", entry);
+}
+
+static void check_bitmap(Walk *walk, uint64_t word, uint64_t bitmap)
+{
+  Qcow2Check *check = walk->check;
+  Qcow2Entry entry = {word, bitmap};
+  if (word & QCOW2_COMPRESSED)
+    return;
+  if (bitmap & bitmap >> 32 || word & QCOW2_ZERO || ((uint32_t)bitmap && !qcow2_entry_has_space(check->q, entry)))
+    qcow2_check_found(check, QCOW2_STRUCTURE, walk->references,
+                      "The L2 entry 0x%" PRIx64 " contradicts its subclusters 0x%" PRIx64, word, bitmap);
+}
+
 static int walk_entry(Walk *walk, uint64_t entry)
 {
   Qcow2Check *check = walk->check;
-  if (entry & QCOW2_COMPRESSED)
+  if (entry & QCOW2_COMPRESSED && !check->q->external)
     return walk_compressed(walk, entry);
   if (entry & QCOW2_L2_RESERVED)
     qcow2_check_found(check, QCOW2_STRUCTURE, walk->references, "The L2 entry 0x%" PRIx64 " has reserved bits set",
@@ -94,7 +117,9 @@ static int walk_entry(Walk *walk, uint64_t entry)
   if (entry & QCOW2_ZERO && check->header.version < 3)
     qcow2_check_found(check, QCOW2_STRUCTURE, walk->references,
                       "The L2 entry 0x%" PRIx64 " marks zeros, which version 2 does not know", entry);
-  return qcow2_entry_offset(entry) ? walk_allocated(walk, entry) : 0;
+  if (check->q->external)
+    walk_external(walk, entry);
+  return qcow2_entry_offset(entry) && !check->q->external ? walk_allocated(walk, entry) : 0;
 }
 
 static int walk_table(Walk *walk, uint64_t *entries)
@@ -107,9 +132,13 @@ static int walk_table(Walk *walk, uint64_t *entries)
     check->incomplete = true;
     return 0;
   }
-  for (uint64_t i = 0; i < check->q->l2_entries && r == 0; i++)
+  unsigned words = check->q->extended ? 2 : 1;
+  for (uint64_t i = 0; i < check->q->l2_entries * words && r == 0; i += words) {
+    if (words == 2)
+      check_bitmap(walk, be64toh(entries[i]), be64toh(entries[i + 1]));
     if (entries[i])
       r = walk_entry(walk, be64toh(entries[i]));
+  }
   return r;
 }
 

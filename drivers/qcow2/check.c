@@ -60,8 +60,7 @@ static bool read_start(Qcow2Check *check, GError **error)
   check->file_clusters = (check->file_size + q->cluster_size - 1) >> q->cluster_bits;
   if (!qcow2_header_read(check->file, header, error))
     return false;
-  if (header->version != q->version || header->cluster_bits != q->cluster_bits ||
-      header->refcount_order != q->refcount_order) {
+  if (!qcow2_is_same_shape(q, header)) {
     bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
     return false;
   }

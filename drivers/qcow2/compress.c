@@ -108,40 +108,19 @@ static int read_compressed(Qcow2 *q, uint64_t entry, uint64_t from, void *out, s
   return 0;
 }
 
-/* The L2 entry of a cluster; its table may have to be loaded. No lock held. */
-static int look_up(Qcow2 *q, uint64_t offset, uint64_t *entry)
-{
-  int r = qcow2_l2_prefetch(q, offset);
-  if (r < 0)
-    return r;
-  Qcow2Table *table;
-  uint64_t missing;
-  pthread_rwlock_rdlock(&q->lock);
-  r = qcow2_l2_find(q, offset, &table, &missing);
-  if (r == 0 && missing) {
-    pthread_rwlock_unlock(&q->lock);
-    pthread_rwlock_wrlock(&q->lock);
-    r = qcow2_l2_get(q, offset, &table);
-  }
-  *entry = r == 0 && table ? qcow2_l2_entry(table, qcow2_l2_index(q, offset)) : 0;
-  if (r == 0)
-    r = qcow2_entry_check(q, *entry);
-  pthread_rwlock_unlock(&q->lock);
-  return r;
-}
-
 /* Reads inside one cluster. Since it was mapped a writer may have made it a plain one. */
 static int read_in_cluster(Qcow2 *q, uint64_t offset, void *out, size_t length)
 {
-  uint64_t entry, from = offset & (q->cluster_size - 1);
-  int r = look_up(q, offset, &entry);
+  Qcow2Entry entry;
+  uint64_t from = offset & (q->cluster_size - 1);
+  int r = qcow2_l2_look_up(q, offset, &entry);
   if (r < 0)
     return r;
-  switch (qcow2_entry_kind(entry)) {
+  switch (qcow2_entry_kind(q, entry, from >> q->sub_bits)) {
   case QCOW2_DEFLATED:
-    return read_compressed(q, entry, from, out, length);
+    return read_compressed(q, entry.word, from, out, length);
   case QCOW2_NORMAL:
-    return bg_child_pread(q->file, out, length, qcow2_entry_offset(entry) + from);
+    return bg_child_pread(q->data, out, length, qcow2_entry_offset(entry.word) + from);
   default:
     memset(out, 0, length);
     return 0;

@@ -35,6 +35,10 @@ const BgOption qcow2_create_options[] = {
      .type = BG_OPTION_BOOL,
      .offset = FIELD(lazy_refcounts),
      .help = "Whether reference counts may be written late, behind a dirty mark"},
+    {.name = "extended_l2",
+     .type = BG_OPTION_BOOL,
+     .offset = FIELD(extended_l2),
+     .help = "Whether each cluster is allocated in 32 parts; needs clusters of at least 16K"},
     {.name = "compression_type",
      .type = BG_OPTION_ENUM,
      .offset = FIELD(compression_type),
@@ -74,6 +78,10 @@ static bool check_options(const BgCreate *create, GError **error)
     bg_set_error(error, EINVAL, "lazy_refcounts needs compat=1.1");
   else if (v2 && options->compression_type != QCOW2_COMPRESSION_ZLIB)
     bg_set_error(error, EINVAL, "compression_type=zstd needs compat=1.1");
+  else if (v2 && options->extended_l2)
+    bg_set_error(error, EINVAL, "extended_l2 needs compat=1.1");
+  else if (options->extended_l2 && options->cluster_size < 1u << QCOW2_MIN_EXTENDED_CLUSTER_BITS)
+    bg_set_error(error, EINVAL, "extended_l2 needs a cluster_size of at least 16K");
   else if (create->backing_file && options->preallocation)
     bg_set_error(error, EINVAL, "preallocation hides the backing file: only one of them is possible");
   else if (create->backing_file && strlen(create->backing_file) > QCOW2_MAX_BACKING_NAME)
@@ -102,11 +110,14 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   header->refcount_order = g_bit_storage(options->refcount_bits) - 1;
   header->compression = options->compression_type;
   header->incompatible = header->compression ? QCOW2_INCOMPAT_COMPRESSION : 0;
+  if (options->extended_l2)
+    header->incompatible |= QCOW2_INCOMPAT_EXTENDED_L2;
   header->compatible = options->lazy_refcounts ? QCOW2_COMPAT_LAZY : 0;
   header->header_length = header->version == 2 ? QCOW2_V2_HEADER_SIZE : QCOW2_HEADER_SIZE;
   header->size = (create->size + 511) & ~UINT64_C(511); /* as QEMU has it: its disks are whole sectors */
   uint64_t cluster = options->cluster_size, block_clusters = cluster * 8 / options->refcount_bits;
-  uint64_t l1_entries = qcow2_l1_entries_for(header->size, header->cluster_bits);
+  uint64_t l1_entries =
+      qcow2_l1_entries_for(header->size, qcow2_table_bits(header->cluster_bits, header->incompatible));
   if (l1_entries * 8 > QCOW2_MAX_L1_BYTES) {
     bg_set_error(error, EFBIG, "The disk is too large for clusters of %" PRIu64 " bytes", cluster);
     return false;
@@ -137,17 +148,24 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   return true;
 }
 
-/* Writes `count` 8-byte entries first, first + cluster, … | flags, in whole clusters of zeros from `at` on. */
-static int write_table(BgChild *file, const Layout *layout, uint64_t at, uint64_t clusters, uint64_t first,
-                       uint64_t count, uint64_t flags)
+/* A table to be written: `count` entries first, first + cluster, … | flags, in whole clusters of zeros from `at` on. */
+typedef struct Table {
+  uint64_t at, clusters, first, count, flags;
+  bool extended; /* entries of 16 bytes, all subclusters allocated */
+} Table;
+
+static int write_table(BgChild *file, const Layout *layout, const Table *table)
 {
-  uint64_t cluster = UINT64_C(1) << layout->header.cluster_bits;
+  uint64_t cluster = UINT64_C(1) << layout->header.cluster_bits, size = table->extended ? 16 : 8;
   g_autofree uint8_t *bytes = g_malloc(cluster);
-  for (uint64_t i = 0, entry = 0; i < clusters; i++) {
+  for (uint64_t i = 0, entry = 0; i < table->clusters; i++) {
     memset(bytes, 0, cluster);
-    for (uint64_t j = 0; j < cluster / 8 && entry < count; j++, entry++)
-      qcow2_put64(bytes + j * 8, ((first + entry) << layout->header.cluster_bits) | flags);
-    int r = bg_child_pwrite(file, bytes, cluster, (at + i) * cluster);
+    for (uint64_t j = 0; j < cluster / size && entry < table->count; j++, entry++) {
+      qcow2_put64(bytes + j * size, ((table->first + entry) << layout->header.cluster_bits) | table->flags);
+      if (table->extended)
+        qcow2_put64(bytes + j * size + 8, UINT32_MAX);
+    }
+    int r = bg_child_pwrite(file, bytes, cluster, (table->at + i) * cluster);
     if (r < 0)
       return r;
   }
@@ -175,13 +193,17 @@ static int write_blocks(BgChild *file, const Layout *layout)
 static int write_tables(BgChild *file, const Layout *layout)
 {
   uint64_t cluster = UINT64_C(1) << layout->header.cluster_bits;
-  int r = write_table(file, layout, 1, layout->reftable, layout->first_block, layout->blocks, 0);
+  Table reftable = {1, layout->reftable, layout->first_block, layout->blocks, 0, false};
+  Table l1 = {layout->first_l1, layout->l1, layout->first_l2, layout->l2, QCOW2_COPIED, false};
+  Table l2 = {layout->first_l2, layout->l2, layout->first_data, layout->data, QCOW2_COPIED, false};
+  l2.extended = layout->header.incompatible & QCOW2_INCOMPAT_EXTENDED_L2;
+  int r = write_table(file, layout, &reftable);
   if (r == 0)
     r = write_blocks(file, layout);
   if (r == 0)
-    r = write_table(file, layout, layout->first_l1, layout->l1, layout->first_l2, layout->l2, QCOW2_COPIED);
+    r = write_table(file, layout, &l1);
   if (r == 0 && layout->l2)
-    r = write_table(file, layout, layout->first_l2, layout->l2, layout->first_data, layout->data, QCOW2_COPIED);
+    r = write_table(file, layout, &l2);
   if (r < 0 || !layout->data)
     return r;
   int64_t size = file->ops->size(file);

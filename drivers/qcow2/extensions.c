@@ -13,6 +13,7 @@ static const struct {
     {QCOW2_FEATURE_INCOMPATIBLE, 4, "extended L2 entries"},
     {QCOW2_FEATURE_COMPATIBLE, 0, "lazy refcounts"},
     {QCOW2_FEATURE_AUTOCLEAR, 0, "bitmaps"},
+    {QCOW2_FEATURE_AUTOCLEAR, 1, "raw external data"},
 };
 _Static_assert(G_N_ELEMENTS(feature_names) * QCOW2_FEATURE_ROW == QCOW2_FEATURE_TABLE_SIZE, "size of the table");
 
@@ -58,6 +59,18 @@ static bool parse_backing_format(const uint8_t *data, size_t length, Qcow2Header
   return true;
 }
 
+static bool parse_data_file(const uint8_t *data, size_t length, Qcow2Header *header, GError **error)
+{
+  if (length > QCOW2_MAX_BACKING_NAME || memchr(data, 0, length)) {
+    bg_set_error(error, EINVAL, "The data file's name holds a zero byte or is longer than %u bytes",
+                 QCOW2_MAX_BACKING_NAME);
+    return false;
+  }
+  g_free(header->data_file);
+  header->data_file = length ? g_strndup((const char *)data, length) : NULL;
+  return true;
+}
+
 static bool parse_bitmaps(const uint8_t *data, size_t length, Qcow2Header *header, GError **error)
 {
   if (length != 24) {
@@ -83,6 +96,8 @@ bool qcow2_extensions_parse(const uint8_t *area, size_t length, Qcow2Header *hea
       return false;
     }
     if (type == QCOW2_EXT_BACKING_FORMAT && !parse_backing_format(data, size, header, error))
+      return false;
+    if (type == QCOW2_EXT_DATA_FILE && !parse_data_file(data, size, header, error))
       return false;
     if (type == QCOW2_EXT_BITMAPS && !parse_bitmaps(data, size, header, error))
       return false;

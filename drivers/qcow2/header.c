@@ -7,14 +7,14 @@ void qcow2_header_clear(Qcow2Header *header)
 {
   g_clear_pointer(&header->backing_file, g_free);
   g_clear_pointer(&header->backing_format, g_free);
+  g_clear_pointer(&header->data_file, g_free);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Qcow2Header, qcow2_header_clear)
 
-uint64_t qcow2_l1_entries_for(uint64_t size, unsigned cluster_bits)
+uint64_t qcow2_l1_entries_for(uint64_t size, unsigned table_bits)
 {
-  unsigned bits = cluster_bits + (cluster_bits - 3); /* an L2 table has a cluster of 8-byte entries */
-  return (size >> bits) + ((size & ((UINT64_C(1) << bits) - 1)) != 0);
+  return (size >> table_bits) + ((size & ((UINT64_C(1) << table_bits) - 1)) != 0);
 }
 
 static void decode_fields(const uint8_t *bytes, Qcow2Header *header)
@@ -112,7 +112,8 @@ static bool check_tables(const Qcow2Header *header, uint64_t file_size, GError *
       !check_table("snapshot table", header->snapshots_offset, (uint64_t)header->snapshot_count * 40,
                    QCOW2_MAX_SNAPSHOT_BYTES, header->cluster_bits, file_end, error))
     return false;
-  if (header->l1_entries < qcow2_l1_entries_for(header->size, header->cluster_bits)) {
+  unsigned table_bits = qcow2_table_bits(header->cluster_bits, header->incompatible);
+  if (header->l1_entries < qcow2_l1_entries_for(header->size, table_bits)) {
     bg_set_error(error, EINVAL, "The L1 table is too small for the disk's size");
     return false;
   }
@@ -129,7 +130,8 @@ static bool check_features(const Qcow2Header *header, uint32_t crypt_method, con
                                      : "method unknown");
     return false;
   }
-  uint64_t known = QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT | QCOW2_INCOMPAT_COMPRESSION;
+  uint64_t known = QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT | QCOW2_INCOMPAT_DATA_FILE |
+                   QCOW2_INCOMPAT_COMPRESSION | QCOW2_INCOMPAT_EXTENDED_L2;
   for (unsigned bit = 0; bit < 64; bit++)
     if (header->incompatible & ~known & (UINT64_C(1) << bit)) {
       g_autofree char *name = qcow2_feature_name(features, length, QCOW2_FEATURE_INCOMPATIBLE, bit);
@@ -143,6 +145,10 @@ static bool check_features(const Qcow2Header *header, uint32_t crypt_method, con
   }
   if ((header->compression != QCOW2_COMPRESSION_ZLIB) != !!(header->incompatible & QCOW2_INCOMPAT_COMPRESSION)) {
     bg_set_error(error, EINVAL, "The compression type contradicts the incompatible bit that tells of it");
+    return false;
+  }
+  if (header->incompatible & QCOW2_INCOMPAT_EXTENDED_L2 && header->cluster_bits < QCOW2_MIN_EXTENDED_CLUSTER_BITS) {
+    bg_set_error(error, EINVAL, "Extended L2 entries need clusters of at least 16 KiB");
     return false;
   }
   return true;
@@ -160,6 +166,10 @@ static bool read_backing_name(const uint8_t *head, size_t length, uint64_t offse
   }
   if (memchr(head + offset, 0, size)) {
     bg_set_error(error, EINVAL, "The backing file's name holds a zero byte");
+    return false;
+  }
+  if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE && header->autoclear & QCOW2_AUTOCLEAR_DATA_RAW) {
+    bg_set_error(error, EINVAL, "The image names a backing file, which contradicts its raw data file");
     return false;
   }
   header->backing_file = g_strndup((const char *)head + offset, size);

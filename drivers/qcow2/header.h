@@ -23,10 +23,12 @@ typedef struct Qcow2Header {
   uint32_t header_length;
   unsigned compression;
   uint32_t bitmap_count;
-  uint64_t bitmaps_offset, bitmaps_size; /* the directory of bitmaps; for the checker, which looks whether they can be true */
-  uint64_t crypto_offset, crypto_size;   /* the encryption header; the same */
-  char *backing_file;   /* NULL: none */
-  char *backing_format; /* NULL: not recorded */
+  uint64_t bitmaps_offset,
+      bitmaps_size; /* the directory of bitmaps; for the checker, which looks whether they can be true */
+  uint64_t crypto_offset, crypto_size; /* the encryption header; the same */
+  char *backing_file;                  /* NULL: none */
+  char *backing_format;                /* NULL: not recorded */
+  char *data_file;                     /* NULL: not recorded */
 } Qcow2Header;
 
 /* Reads the header with its extensions and checks every field that can be checked alone (SAFETY.md, "Hostile images"). On
@@ -41,19 +43,28 @@ int qcow2_header_write(BgChild *file, const Qcow2Header *header);
 /* The same into `bytes` (QCOW2_HEADER_SIZE of them); the number of bytes that the header has. */
 size_t qcow2_header_format(const Qcow2Header *header, uint8_t *bytes);
 
+/* log2 of the bytes of an L2 entry, and of the disk that one L2 table maps. */
+static inline unsigned qcow2_entry_bits(uint64_t incompatible)
+{
+  return incompatible & QCOW2_INCOMPAT_EXTENDED_L2 ? 4 : 3;
+}
+static inline unsigned qcow2_table_bits(unsigned cluster_bits, uint64_t incompatible)
+{
+  return cluster_bits + cluster_bits - qcow2_entry_bits(incompatible);
+}
 /* Entries that the L1 table needs for a disk of `size` bytes. */
-uint64_t qcow2_l1_entries_for(uint64_t size, unsigned cluster_bits);
+uint64_t qcow2_l1_entries_for(uint64_t size, unsigned table_bits);
 
 /* ── extensions.c ── */
 
-/* The extensions between the fixed fields and the backing file's name, in `area`. Sets backing_format and bitmap_count and, where `features` is
+/* The extensions between the fixed fields and the backing file's name, in `area`. Sets backing_format, data_file and bitmap_count and, where `features` is
  * not NULL, points it at the feature name table inside `area`. */
 bool qcow2_extensions_parse(const uint8_t *area, size_t length, Qcow2Header *header, const uint8_t **features,
                             size_t *features_length, GError **error);
 /* What the bit is called, in the image's own table if that names it; made printable. Caller frees. */
 char *qcow2_feature_name(const uint8_t *features, size_t length, unsigned type, unsigned bit);
 /* A feature name table for new images into `bytes` (room for QCOW2_FEATURE_TABLE_SIZE). */
-#define QCOW2_FEATURE_TABLE_SIZE ((size_t)7 * QCOW2_FEATURE_ROW)
+#define QCOW2_FEATURE_TABLE_SIZE ((size_t)8 * QCOW2_FEATURE_ROW)
 void qcow2_feature_table(uint8_t *bytes);
 
 /* A copy of text out of an image that is fit for a one-line message: what is not printable becomes '?'. */

@@ -20,6 +20,11 @@ static void add_header_facts(const Qcow2 *q, const Qcow2Header *header, BgInfo *
   info->add(info, "dirty", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_DIRTY)));
   if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
     info->add(info, "bitmaps", g_variant_new_uint32(header->bitmap_count));
+  if (q->external) {
+    if (header->data_file)
+      info->add(info, "data-file", new_text(header->data_file));
+    info->add(info, "data-file-raw", g_variant_new_boolean(q->raw));
+  }
   if (header->backing_file)
     info->add(info, "backing-file", new_text(header->backing_file));
   if (header->backing_format)

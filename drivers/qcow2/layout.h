@@ -41,6 +41,7 @@ enum {
 #define QCOW2_INCOMPAT_EXTENDED_L2 (UINT64_C(1) << 4)
 #define QCOW2_COMPAT_LAZY          (UINT64_C(1) << 0)
 #define QCOW2_AUTOCLEAR_BITMAPS    (UINT64_C(1) << 0)
+#define QCOW2_AUTOCLEAR_DATA_RAW   (UINT64_C(1) << 1)
 
 enum { QCOW2_COMPRESSION_ZLIB = 0, QCOW2_COMPRESSION_ZSTD = 1 };
 
@@ -50,6 +51,7 @@ enum { QCOW2_COMPRESSION_ZLIB = 0, QCOW2_COMPRESSION_ZSTD = 1 };
 #define QCOW2_EXT_FEATURE_NAMES  0x6803f857u
 #define QCOW2_EXT_BITMAPS        0x23852875u
 #define QCOW2_EXT_CRYPTO         0x0537be77u
+#define QCOW2_EXT_DATA_FILE      0x44415441u
 
 /* A row of the feature name table: type (1), bit (1), name (46). */
 enum { QCOW2_FEATURE_ROW = 48, QCOW2_FEATURE_NAME = 46 };
@@ -66,6 +68,10 @@ enum { QCOW2_FEATURE_INCOMPATIBLE = 0, QCOW2_FEATURE_COMPATIBLE = 1, QCOW2_FEATU
 #define QCOW2_L2_RESERVED       UINT64_C(0x3f000000000001fe) /* not of compressed entries */
 #define QCOW2_REFTABLE_RESERVED UINT64_C(0x1ff)
 
+/* Extended L2 entries: a second word with two bits for each subcluster, allocated (low half) and reads as zeros (high half). */
+#define QCOW2_SUBCLUSTERS               32u
+#define QCOW2_MIN_EXTENDED_CLUSTER_BITS 14
+
 /* Entries of the refcount table. */
 #define QCOW2_REFTABLE_MASK (~UINT64_C(511))
 
@@ -79,7 +85,7 @@ enum { QCOW2_FEATURE_INCOMPATIBLE = 0, QCOW2_FEATURE_COMPATIBLE = 1, QCOW2_FEATU
 #define QCOW2_MAX_BACKING_NAME   1023u
 #define QCOW2_MAX_BITMAPS        65535u
 #define QCOW2_MAX_BITMAP_BYTES   (UINT64_C(64) << 20) /* of the directory, and of one bitmap's table */
-#define QCOW2_MAX_OFFSET         (UINT64_C(1) << 56) /* what an entry can name ends here */
+#define QCOW2_MAX_OFFSET         (UINT64_C(1) << 56)  /* what an entry can name ends here */
 
 static inline uint16_t qcow2_get16(const void *at)
 {

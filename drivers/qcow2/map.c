@@ -6,24 +6,27 @@
 enum { TRIES_WITHOUT_LOCK = 4 };
 
 /* Whether data may be written over the cluster that the entry names. */
-static bool in_place(Qcow2 *q, uint64_t entry)
+static bool in_place(Qcow2 *q, Qcow2Entry entry)
 {
-  return q->writable && entry & QCOW2_COPIED && !atomic_load_explicit(&q->damaged, memory_order_relaxed) &&
-         !qcow2_is_metadata(q, qcow2_entry_offset(entry) >> q->cluster_bits);
+  if (!q->writable || atomic_load_explicit(&q->damaged, memory_order_relaxed))
+    return false;
+  return q->external ||
+         (entry.word & QCOW2_COPIED && !qcow2_is_metadata(q, qcow2_entry_offset(entry.word) >> q->cluster_bits));
 }
 
-static void describe(Qcow2 *q, uint64_t entry, uint64_t in_cluster, BgExtent *extent)
+/* The subcluster, from the cluster's byte `in_cluster` on. */
+static void describe(Qcow2 *q, Qcow2Entry entry, uint64_t in_cluster, BgExtent *extent)
 {
   static const BgExtentKind kinds[] = {
       [QCOW2_UNALLOCATED] = BG_EXTENT_BACKING, [QCOW2_ZERO_PLAIN] = BG_EXTENT_ZERO,
       [QCOW2_ZERO_ALLOCATED] = BG_EXTENT_ZERO, [QCOW2_NORMAL] = BG_EXTENT_DATA,
       [QCOW2_DEFLATED] = BG_EXTENT_SPECIAL,
   };
-  Qcow2Kind kind = qcow2_entry_kind(entry);
+  Qcow2Kind kind = qcow2_entry_kind(q, entry, in_cluster >> q->sub_bits);
   *extent = (BgExtent){.kind = kinds[kind]};
   if (kind == QCOW2_NORMAL || kind == QCOW2_ZERO_ALLOCATED) {
-    extent->child = q->file;
-    extent->offset = qcow2_entry_offset(entry) + in_cluster;
+    extent->child = q->data;
+    extent->offset = qcow2_entry_offset(entry.word) + in_cluster;
   }
   if (kind == QCOW2_NORMAL && in_place(q, entry))
     extent->flags = BG_EXTENT_IN_PLACE;
@@ -38,23 +41,28 @@ static bool continues(const BgExtent *extent, const BgExtent *next, uint64_t dis
 
 static int map_table(Qcow2 *q, const Qcow2Table *table, uint64_t offset, uint64_t length, BgExtent *extent)
 {
-  uint64_t index = qcow2_l2_index(q, offset), in_cluster = offset & (q->cluster_size - 1);
-  uint64_t entry = qcow2_l2_entry(table, index);
-  int r = qcow2_entry_check(q, entry);
+  uint64_t index = qcow2_l2_index(q, offset), at = offset & (q->cluster_size - 1), guest = offset - at;
+  Qcow2Entry entry = qcow2_l2_entry(q, table, index);
+  int r = qcow2_entry_check(q, entry, guest);
   if (r < 0)
     return r;
   BgExtent found, next;
-  describe(q, entry, in_cluster, &found);
-  found.length = q->cluster_size - in_cluster;
-  while (found.length < length && ++index < q->l2_entries) {
-    uint64_t following = qcow2_l2_entry(table, index);
-    /* Most often equal to its neighbour (a hole) or a cluster further: both need no more looking. */
-    if (qcow2_entry_check(q, following) < 0)
-      break;
-    describe(q, following, 0, &next);
+  describe(q, entry, at, &found);
+  found.length = q->sub_size - (at & (q->sub_size - 1));
+  at += found.length;
+  for (; found.length < length; found.length += q->sub_size, at += q->sub_size) {
+    if (at == q->cluster_size) {
+      if (++index == q->l2_entries)
+        break;
+      at = 0;
+      guest += q->cluster_size;
+      entry = qcow2_l2_entry(q, table, index);
+      if (qcow2_entry_check(q, entry, guest) < 0)
+        break;
+    }
+    describe(q, entry, at, &next);
     if (!continues(&found, &next, found.length))
       break;
-    found.length += q->cluster_size;
   }
   found.length = MIN(found.length, length);
   *extent = found;

@@ -23,6 +23,7 @@ static const BgOption options[] = {
 
 static const BgChildSpec children[] = {
     {"file", "The image's bytes", true},
+    {"data-file", "Where the data is, for an image whose header says that it is not in itself", false},
     {"backing", "The disk that reads where this one has nothing allocated", false},
     {0},
 };
@@ -40,6 +41,7 @@ static void qcow2_close(void *instance)
   qcow2_cache_destroy(&q->blocks);
   g_hash_table_unref(q->tables);
   g_hash_table_unref(q->quarantined);
+  g_hash_table_unref(q->held);
   g_hash_table_unref(q->l1_dirty);
   g_hash_table_unref(q->reftable_dirty);
   g_array_unref(q->ranges);
@@ -56,6 +58,8 @@ static void qcow2_close(void *instance)
   pthread_mutex_destroy(&q->write_back_lock);
   pthread_mutex_destroy(&q->header_lock);
   pthread_mutex_destroy(&q->damage_lock);
+  pthread_mutex_destroy(&q->hold_lock);
+  pthread_cond_destroy(&q->hold_end);
   pthread_rwlock_destroy(&q->lock);
   pthread_rwlock_destroy(&q->table_io);
   g_free(q);
@@ -73,20 +77,31 @@ static void init_lock(pthread_rwlock_t *lock)
   pthread_rwlockattr_destroy(&attributes);
 }
 
+static void set_features(Qcow2 *q)
+{
+  q->extended = q->header.incompatible & QCOW2_INCOMPAT_EXTENDED_L2;
+  q->external = q->header.incompatible & QCOW2_INCOMPAT_DATA_FILE;
+  q->raw = q->external && q->header.autoclear & QCOW2_AUTOCLEAR_DATA_RAW;
+  q->l2_bits = q->cluster_bits - qcow2_entry_bits(q->header.incompatible);
+  q->l2_entries = UINT64_C(1) << q->l2_bits;
+  q->subclusters = q->extended ? QCOW2_SUBCLUSTERS : 1;
+  q->sub_size = q->cluster_size / q->subclusters;
+  q->sub_bits = g_bit_storage(q->sub_size) - 1;
+}
+
 /* An instance with what the header says; takes the header's strings. */
 static Qcow2 *new_instance(BgHost *host, BgChild *file, const Qcow2Options *opts, Qcow2Header *header)
 {
   Qcow2 *q = g_new0(Qcow2, 1);
   q->host = host;
-  q->file = file;
+  q->file = q->data = file;
   q->options = opts;
   q->header = *header;
   *header = (Qcow2Header){0};
   q->version = q->header.version;
   q->cluster_bits = q->header.cluster_bits;
   q->cluster_size = UINT64_C(1) << q->cluster_bits;
-  q->l2_bits = q->cluster_bits - 3;
-  q->l2_entries = UINT64_C(1) << q->l2_bits;
+  set_features(q);
   q->refcount_order = q->header.refcount_order;
   q->block_clusters = q->cluster_size * 8 >> q->refcount_order;
   q->compression = q->header.compression;
@@ -95,12 +110,15 @@ static Qcow2 *new_instance(BgHost *host, BgChild *file, const Qcow2Options *opts
   pthread_mutex_init(&q->write_back_lock, NULL);
   pthread_mutex_init(&q->header_lock, NULL);
   pthread_mutex_init(&q->damage_lock, NULL);
+  pthread_mutex_init(&q->hold_lock, NULL);
+  pthread_cond_init(&q->hold_end, NULL);
   init_lock(&q->lock);
   init_lock(&q->table_io);
   qcow2_cache_init(&q->l2, q->cluster_size, opts->l2_cache_size);
   qcow2_cache_init(&q->blocks, q->cluster_size, opts->refcount_cache_size);
   q->tables = g_hash_table_new(NULL, NULL);
   q->quarantined = g_hash_table_new(NULL, NULL);
+  q->held = g_hash_table_new(NULL, NULL);
   q->l1_dirty = g_hash_table_new(NULL, NULL);
   q->reftable_dirty = g_hash_table_new(NULL, NULL);
   q->ranges = g_array_new(FALSE, FALSE, sizeof(Qcow2Range));
@@ -111,10 +129,23 @@ static Qcow2 *new_instance(BgHost *host, BgChild *file, const Qcow2Options *opts
   return q;
 }
 
+/* The children that the header tells of. An image whose data file reads as its disk has no place for a backing disk. */
+static bool open_children(Qcow2 *q, GError **error)
+{
+  BgHost *host = q->host;
+  BgChild *backing;
+  /* METADATA, too, for nobody else may write there: what is in the file counts only as the image's tables say */
+  if (q->external && !host->need_child(host, "data-file", BG_ROLE_DATA | BG_ROLE_METADATA, q->header.data_file, "raw",
+                                       &q->data, error))
+    return false;
+  return q->raw || host->need_child(host, "backing", BG_ROLE_COW, q->header.backing_file, q->header.backing_format,
+                                    &backing, error);
+}
+
 static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GError **error)
 {
   (void)mode; /* read-only, as always at first */
-  BgChild *file, *backing;
+  BgChild *file;
   Qcow2Header header = {0};
   if (!host->need_child(host, "file", BG_ROLE_DATA | BG_ROLE_METADATA | BG_ROLE_PRIMARY, NULL, NULL, &file, error) ||
       !qcow2_header_read(file, &header, error))
@@ -125,10 +156,7 @@ static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GErr
   q->l1_entries = q->header.l1_entries;
   q->l1_offset = q->header.l1_offset;
   q->snapshots_offset = q->header.snapshots_offset;
-  if (!host->need_child(host, "backing", BG_ROLE_COW, q->header.backing_file, q->header.backing_format, &backing,
-                        error))
-    return NULL;
-  return g_steal_pointer(&q);
+  return open_children(q, error) ? g_steal_pointer(&q) : NULL;
 }
 
 static int64_t qcow2_size(void *instance)
@@ -140,7 +168,7 @@ static int64_t qcow2_size(void *instance)
 static void qcow2_limits(void *instance, BgLimits *limits)
 {
   Qcow2 *q = instance;
-  *limits = (BgLimits){.request_alignment = 1, .granularity = q->cluster_size};
+  *limits = (BgLimits){.request_alignment = 1, .granularity = q->sub_size};
 }
 
 const BgDriver bg_driver_qcow2 = {

@@ -7,6 +7,7 @@
  *                    of the other's work
  *   header_lock      `header` and the header on disk
  *   damage_lock      `damage`
+ *   hold_lock        `held`
  * The core is called back under none of them, but for epoch() and epoch_passed() under write_back_lock. The file is read and
  * written under `lock` where refcount blocks are loaded and new metadata clusters are cleared. */
 #ifndef BG_QCOW2_QCOW2_H
@@ -45,12 +46,19 @@ typedef struct Qcow2Range {
 typedef struct Qcow2 {
   BgHost *host;
   BgChild *file;
+  BgChild *data; /* where plain data clusters are: `file`, or the external data file */
 
   /* Fixed from open on. */
   unsigned version;
   unsigned cluster_bits;
   uint64_t cluster_size;
-  unsigned l2_bits; /* log2 of the entries of an L2 table */
+  unsigned l2_bits;  /* log2 of the entries of an L2 table */
+  unsigned sub_bits; /* log2 of the size of a subcluster; without extended L2 entries a cluster is its only one */
+  uint64_t sub_size;
+  unsigned subclusters; /* of a cluster: 1 or 32 */
+  bool extended;        /* L2 entries have 16 bytes */
+  bool external; /* data lies in a data file, each cluster where it is on the disk; nothing counts its references */
+  bool raw;      /* the data file alone reads as the disk does */
   uint64_t l2_entries;
   unsigned refcount_order;
   uint64_t block_clusters; /* clusters that one refcount block counts */
@@ -96,6 +104,10 @@ typedef struct Qcow2 {
   pthread_mutex_t header_lock;
   Qcow2Header header; /* as on disk */
 
+  pthread_mutex_t hold_lock;
+  pthread_cond_t hold_end;
+  GHashTable *held; /* set of the indices of clusters, see hold.c */
+
   pthread_mutex_t damage_lock;
   char *damage;        /* found, and not yet reported */
   char *damage_reason; /* the first one, for refusals */
@@ -103,7 +115,13 @@ typedef struct Qcow2 {
   struct Qcow2Inflated *inflated; /* see compress.c */
 } Qcow2;
 
-/* What an L2 entry says. */
+/* An L2 entry, whatever its width on disk. */
+typedef struct Qcow2Entry {
+  uint64_t word;   /* where the cluster is; without the zero flag of entries of 8 bytes */
+  uint64_t bitmap; /* of subclusters: allocated (low half), reads as zeros (high half) */
+} Qcow2Entry;
+
+/* What an L2 entry says of a subcluster. */
 typedef enum {
   QCOW2_UNALLOCATED,
   QCOW2_ZERO_PLAIN,
@@ -124,21 +142,22 @@ int qcow2_header_change(Qcow2 *q, void (*apply)(Qcow2Header *header, const void 
 
 /* ── l2.c ── (`lock` held unless it says otherwise) */
 
-Qcow2Kind qcow2_entry_kind(uint64_t entry);
-/* Host offset of the cluster that a NORMAL or ZERO_ALLOCATED entry names. */
+Qcow2Kind qcow2_entry_kind(const Qcow2 *q, Qcow2Entry entry, unsigned subcluster);
+/* Whether it names a plain cluster, whatever of it is in use. */
+bool qcow2_entry_has_space(const Qcow2 *q, Qcow2Entry entry);
+/* Host offset that the first word of an L1 or a plain L2 entry names. */
 static inline uint64_t qcow2_entry_offset(uint64_t entry)
 {
   return entry & QCOW2_OFFSET_MASK;
 }
-/* Whether the entry can be true at all; -EIO and damage otherwise. */
-int qcow2_entry_check(Qcow2 *q, uint64_t entry);
+/* Whether the entry of the cluster at `guest` of the disk can be true at all; -EIO and damage otherwise. */
+int qcow2_entry_check(Qcow2 *q, Qcow2Entry entry, uint64_t guest);
+/* A bit for each subcluster that [from, to), which is of one cluster, touches. */
+uint32_t qcow2_subclusters(const Qcow2 *q, uint64_t from, uint64_t to);
 /* Host bytes of a compressed cluster. */
 void qcow2_entry_compressed(const Qcow2 *q, uint64_t entry, uint64_t *offset, uint64_t *length);
 
-static inline uint64_t qcow2_l2_entry(const Qcow2Table *table, uint64_t index)
-{
-  return qcow2_get64(table->data + index * 8);
-}
+Qcow2Entry qcow2_l2_entry(const Qcow2 *q, const Qcow2Table *table, uint64_t index);
 static inline uint64_t qcow2_l1_index(const Qcow2 *q, uint64_t offset)
 {
   return offset >> (q->cluster_bits + q->l2_bits);
@@ -157,6 +176,8 @@ int qcow2_l2_get(Qcow2 *q, uint64_t offset, Qcow2Table **table);
 int qcow2_l2_load(Qcow2 *q, uint64_t table_offset);
 /* No lock held. Loads the table of `offset` if there is one, so that qcow2_l2_get() needs no I/O. */
 int qcow2_l2_prefetch(Qcow2 *q, uint64_t offset);
+/* No lock held. The entry of the disk's byte `offset`, checked. */
+int qcow2_l2_look_up(Qcow2 *q, uint64_t offset, Qcow2Entry *entry);
 /* Reads a metadata cluster; `what` for messages. *data is the caller's. */
 int qcow2_read_cluster(Qcow2 *q, const char *what, uint64_t offset, uint8_t **data);
 
@@ -167,6 +188,13 @@ int qcow2_preadv_special(void *instance, const struct iovec *iov, int iovcnt, ui
 void qcow2_inflated_free(struct Qcow2Inflated *inflated);
 struct Qcow2Inflated *qcow2_inflated_new(void);
 
+/* ── hold.c ── (no lock held) */
+
+/* The clusters at these offsets of the disk (may be the same), of which only a part is to be changed: their other subclusters may have
+ * other holders at the core, who wait here. Nothing to do without extended L2 entries. */
+void qcow2_hold(Qcow2 *q, uint64_t first, uint64_t second);
+void qcow2_let_go(Qcow2 *q, uint64_t first, uint64_t second);
+
 /* ── write.c, zero.c, resize.c ── */
 
 int qcow2_reserve(void *instance, uint64_t offset, uint64_t length, BgReservation *reservation);
@@ -175,13 +203,13 @@ void qcow2_abort(void *instance, const BgReservation *reservation);
 /* `lock` held exclusive. The L2 table of the disk's byte `offset`, made or copied so that it may be changed. */
 int qcow2_l2_own(Qcow2 *q, uint64_t offset, Qcow2Table **table);
 /* `lock` held exclusive. What the entry names is named no longer. */
-void qcow2_entry_free(Qcow2 *q, uint64_t entry, bool unmap);
+void qcow2_entry_free(Qcow2 *q, Qcow2Entry entry, bool unmap);
 /* `lock` held exclusive. */
-void qcow2_l2_set(Qcow2 *q, Qcow2Table *table, uint64_t index, uint64_t entry);
+void qcow2_l2_set(Qcow2 *q, Qcow2Table *table, uint64_t index, Qcow2Entry entry);
 void qcow2_l1_set(Qcow2 *q, uint64_t index, uint64_t entry);
 int qcow2_zero(void *instance, uint64_t offset, uint64_t length, BgZeroFlags flags);
 int qcow2_discard(void *instance, uint64_t offset, uint64_t length);
-/* Whole clusters; without asking whether a backing child is there. Where there is none and `backing` is false, holes stay. */
+/* Whole subclusters; without asking whether a backing child is there. Where there is none and `backing` is false, holes stay. */
 int qcow2_zero_range(Qcow2 *q, uint64_t offset, uint64_t length, BgZeroFlags flags, bool backing);
 int qcow2_resize(void *instance, uint64_t size);
 
@@ -198,6 +226,9 @@ int qcow2_relieve(Qcow2 *q);
 bool qcow2_is_clean(Qcow2 *q);
 
 /* ── change.c ── */
+
+/* Whether the image that has this header now is of the shape that it was opened with. */
+bool qcow2_is_same_shape(const Qcow2 *q, const Qcow2Header *header);
 
 bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error);
 bool qcow2_change_settle(void *instance, void *pending, GError **error);
@@ -222,6 +253,7 @@ typedef struct Qcow2CreateOptions {
   uint64_t refcount_bits;
   int compat;
   bool lazy_refcounts;
+  bool extended_l2;
   int compression_type;
   int preallocation;
 } Qcow2CreateOptions;

@@ -101,48 +101,96 @@ static int grow_l1(Qcow2 *q, uint64_t size, uint64_t entries)
   return q->file->ops->flush(q->file);
 }
 
-/* What lies behind the disk's end in its last cluster becomes part of the disk: it has to be zeros. */
-static int clear_tail(Qcow2 *q, uint64_t old_size, uint64_t new_size)
+/* Reads what this image itself has; -ENOTSUP where the backing disk would be needed. */
+static int read_own(Qcow2 *q, uint8_t *out, uint64_t offset, uint64_t length, bool backing)
+{
+  BgExtent extent;
+  for (; length; out += extent.length, offset += extent.length, length -= extent.length) {
+    int r = qcow2_map(q, offset, length, &extent);
+    struct iovec iov = {out, extent.length};
+    if (r == 0 && extent.kind == BG_EXTENT_BACKING && backing)
+      r = -ENOTSUP;
+    else if (r == 0 && extent.kind == BG_EXTENT_DATA)
+      r = bg_child_pread(extent.child, out, extent.length, extent.offset);
+    else if (r == 0 && extent.kind == BG_EXTENT_SPECIAL)
+      r = qcow2_preadv_special(q, &iov, 1, offset);
+    else if (r == 0)
+      memset(out, 0, extent.length);
+    if (r < 0)
+      return r;
+  }
+  return 0;
+}
+
+/* Copies the subcluster of the disk's end, or as much as must go with it, with zeros behind that end. */
+static int copy_tail(Qcow2 *q, uint64_t old_size, bool backing)
+{
+  BgReservation place;
+  int r = qcow2_reserve(q, old_size & ~(q->sub_size - 1), q->sub_size, &place);
+  if (r < 0)
+    return r;
+  g_autofree uint8_t *bytes = g_try_malloc0(place.length);
+  r = bytes ? read_own(q, bytes, place.offset, old_size - place.offset, backing) : -ENOMEM;
+  if (r == 0)
+    r = bg_child_pwrite(place.child, bytes, place.length, place.child_offset);
+  if (r == 0)
+    return qcow2_commit(q, &place);
+  qcow2_abort(q, &place);
+  return r;
+}
+
+/* What lies behind the disk's end in its last cluster becomes part of the disk: it has to be zeros. Whole subclusters are made so afterwards,
+ * but for those of a compressed cluster. */
+static int clear_tail(Qcow2 *q, uint64_t old_size, uint64_t new_size, bool backing)
 {
   uint64_t end = MIN(new_size, (old_size + q->cluster_size - 1) & ~(q->cluster_size - 1));
-  uint64_t start = old_size & ~(q->cluster_size - 1);
   BgExtent extent;
   if (end <= old_size)
     return 0;
-  int r = qcow2_map(q, start, q->cluster_size, &extent);
+  int r = qcow2_map(q, old_size, end - old_size, &extent);
   if (r < 0 || extent.kind == BG_EXTENT_ZERO || extent.kind == BG_EXTENT_BACKING)
     return r;
-  g_autofree uint8_t *cluster = g_try_malloc0(q->cluster_size);
-  if (!cluster)
-    return -ENOMEM;
-  struct iovec head = {cluster, old_size - start};
-  if (extent.kind == BG_EXTENT_SPECIAL)
-    r = qcow2_preadv_special(q, &head, 1, start);
-  else if (!(extent.flags & BG_EXTENT_IN_PLACE))
-    r = bg_child_pread(q->file, cluster, head.iov_len, extent.offset);
+  if (extent.kind == BG_EXTENT_DATA && (old_size & (q->sub_size - 1)) == 0)
+    return 0;
+  if (!(extent.flags & BG_EXTENT_IN_PLACE))
+    return copy_tail(q, old_size, backing);
+  g_autofree uint8_t *zeros = g_try_malloc0(extent.length);
+  return zeros ? bg_child_pwrite(extent.child, zeros, extent.length, extent.offset) : -ENOMEM;
+}
+
+/* A data file may be longer than the disk, and one that reads as the disk grows with it. */
+static int grow_data_file(Qcow2 *q, uint64_t old_size, uint64_t size)
+{
+  uint64_t end = q->raw ? size : MIN(size, (old_size + q->cluster_size - 1) & ~(q->cluster_size - 1));
+  int64_t there = q->data->ops->size(q->data);
+  if (there < 0)
+    return (int)there;
+  int r = 0;
+  if (old_size < MIN(end, (uint64_t)there))
+    r = q->data->ops->zero(q->data, old_size, MIN(end, (uint64_t)there) - old_size, BG_ZERO_MAY_UNMAP);
+  if (r == 0 && q->raw && (uint64_t)there != size)
+    r = q->data->ops->resize(q->data, size);
+  return r == 0 ? q->data->ops->flush(q->data) : r;
+}
+
+/* Clusters behind the disk's end are named no longer. Failures leave space in use, no more. */
+static void shrink_data_file(Qcow2 *q, uint64_t old_size, uint64_t size)
+{
+  if (q->raw)
+    q->data->ops->resize(q->data, size);
   else
-    return bg_child_pwrite(q->file, cluster, start + q->cluster_size - old_size, extent.offset + head.iov_len);
-  BgReservation reservation;
-  if (r == 0)
-    r = qcow2_reserve(q, start, q->cluster_size, &reservation);
-  if (r < 0)
-    return r;
-  r = bg_child_pwrite(q->file, cluster, q->cluster_size, reservation.child_offset);
-  if (r == 0)
-    return qcow2_commit(q, &reservation);
-  qcow2_abort(q, &reservation);
-  return r;
+    q->data->ops->discard(q->data, size, old_size - size);
 }
 
 static int grow(Qcow2 *q, uint64_t old_size, uint64_t size, bool backing)
 {
-  uint64_t entries = qcow2_l1_entries_for(size, q->cluster_bits);
-  uint64_t whole = (old_size + q->cluster_size - 1) & ~(q->cluster_size - 1);
+  uint64_t entries = qcow2_l1_entries_for(size, q->cluster_bits + q->l2_bits);
+  uint64_t whole = (old_size + q->sub_size - 1) & ~(q->sub_size - 1);
   if (entries * 8 > QCOW2_MAX_L1_BYTES)
     return -EFBIG;
   if (backing && q->version < 3) /* no way to hide what a longer backing disk has there */
     return -ENOTSUP;
-  int r = clear_tail(q, old_size, size);
+  int r = q->external ? grow_data_file(q, old_size, size) : clear_tail(q, old_size, size, backing);
   if (r < 0)
     return r;
   /* A larger L1 table first, so that new space can be made to read as zeros before the disk shows it. */
@@ -190,15 +238,15 @@ static int empty_entries(Qcow2 *q, uint64_t offset, uint64_t count)
     return r;
   bool any = false;
   for (uint64_t i = index; r == 0 && i < index + count; i++) {
-    uint64_t entry = qcow2_l2_entry(table, i);
-    any |= entry != 0;
-    r = qcow2_entry_check(q, entry);
+    Qcow2Entry entry = qcow2_l2_entry(q, table, i);
+    any |= entry.word || entry.bitmap;
+    r = qcow2_entry_check(q, entry, offset + ((i - index) << q->cluster_bits));
   }
   if (r == 0 && any)
     r = qcow2_l2_own(q, offset, &table);
   for (uint64_t i = index; r == 0 && any && i < index + count; i++) {
-    qcow2_entry_free(q, qcow2_l2_entry(table, i), true);
-    qcow2_l2_set(q, table, i, 0);
+    qcow2_entry_free(q, qcow2_l2_entry(q, table, i), true);
+    qcow2_l2_set(q, table, i, (Qcow2Entry){0});
   }
   return r;
 }
@@ -235,10 +283,13 @@ static int shrink(Qcow2 *q, uint64_t old_size, uint64_t size)
   /* The disk is shorter now. Space that cannot be given back stays in use behind its end. */
   if (whole < old_size && empty_range(q, whole, old_size) == 0) {
     pthread_mutex_lock(&q->write_back_lock);
-    drop_tables(q, qcow2_l1_entries_for(size, q->cluster_bits));
+    drop_tables(q, qcow2_l1_entries_for(size, q->cluster_bits + q->l2_bits));
     pthread_mutex_unlock(&q->write_back_lock);
   }
-  return qcow2_write_back(q);
+  r = qcow2_write_back(q);
+  if (r == 0 && q->external)
+    shrink_data_file(q, old_size, size);
+  return r;
 }
 
 int qcow2_resize(void *instance, uint64_t size)

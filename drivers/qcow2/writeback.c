@@ -1,7 +1,7 @@
 /* Metadata goes out as copies taken at one moment, in an order that is safe at every instant:
  *
- *   1. refcount blocks, and what nothing on disk names yet (new L2 tables, a moved refcount table); flush. With that flush the
- *      data of new clusters is durable as well, so that none of them ever shows what lay there before.
+ *   1. refcount blocks, and what nothing on disk names yet (new L2 tables, a moved refcount table); flush. With that flush,
+ *      or that of the data file, the data of new clusters is durable as well, so that none of them ever shows what lay there before.
  *   2. entries of the refcount table, and the header if that table moved; flush.
  *   3. L2 tables in place and entries of the L1 table; flush if clusters were freed: their refcounts may fall now.
  *
@@ -171,7 +171,10 @@ static int write_first(Qcow2 *q, const HandOut *out)
   int r = write_pieces(q, out->first);
   if (r == 0 && out->whole_reftable)
     r = bg_child_pwrite(q->file, out->whole_reftable, out->reftable_bytes, out->reftable_offset);
-  bool order = named && (out->first->len || out->whole_reftable || out->data);
+  bool in_file = out->data && !q->external;
+  if (r == 0 && named && out->data && q->external)
+    r = q->data->ops->flush(q->data);
+  bool order = named && (out->first->len || out->whole_reftable || in_file);
   return r == 0 && order ? flush(q) : r;
 }
 

@@ -11,79 +11,105 @@ typedef struct Rule {
   bool backing;   /* a hole would show the backing disk */
 } Rule;
 
-static uint64_t apply_zero(const Rule *rule, uint64_t entry)
+/* A compressed cluster has no subclusters: only the whole can change. */
+static Qcow2Entry apply_compressed(const Qcow2 *q, const Rule *rule, Qcow2Entry entry, uint32_t subs)
 {
-  switch (qcow2_entry_kind(entry)) {
-  case QCOW2_UNALLOCATED:
-    return rule->backing ? QCOW2_ZERO : entry;
-  case QCOW2_ZERO_PLAIN:
+  bool flag = rule->zero_flag && (rule->backing || !rule->discard);
+  if (subs != qcow2_subclusters(q, 0, q->cluster_size))
     return entry;
-  case QCOW2_ZERO_ALLOCATED:
-    return rule->unmap ? QCOW2_ZERO : entry;
-  case QCOW2_NORMAL:
-    if (!rule->zero_flag)
-      return 0;
-    return rule->unmap ? QCOW2_ZERO : entry | QCOW2_ZERO;
-  default:
-    return rule->zero_flag ? QCOW2_ZERO : 0;
-  }
+  return (Qcow2Entry){.bitmap = flag ? (uint64_t)subs << 32 : 0};
 }
 
-static uint64_t apply_discard(const Rule *rule, uint64_t entry)
+static void apply_zero(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, uint64_t subs)
 {
-  Qcow2Kind kind = qcow2_entry_kind(entry);
-  if (kind == QCOW2_UNALLOCATED || kind == QCOW2_ZERO_PLAIN)
-    return entry;
-  return rule->backing && rule->zero_flag ? QCOW2_ZERO : 0;
+  uint64_t allocated = (uint32_t)entry->bitmap;
+  if (q->external)
+    subs &= ~allocated; /* zeroed where it is */
+  if (!rule->backing)
+    subs &= allocated | entry->bitmap >> 32; /* holes stay holes */
+  entry->bitmap &= ~subs;
+  if (rule->zero_flag)
+    entry->bitmap |= subs << 32;
+  if ((rule->unmap || !rule->zero_flag) && !q->external && !(uint32_t)entry->bitmap)
+    entry->word = 0;
 }
 
-static uint64_t apply(const Rule *rule, uint64_t entry)
+static void apply_discard(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, uint64_t subs)
 {
-  return (rule->discard ? apply_discard : apply_zero)(rule, entry);
+  if (q->external)
+    return;
+  subs &= (uint32_t)entry->bitmap;
+  entry->bitmap &= ~subs;
+  if (rule->backing && rule->zero_flag)
+    entry->bitmap |= subs << 32;
+  if (!(uint32_t)entry->bitmap)
+    entry->word = 0;
 }
 
-/* Changes what the rule changes among `count` entries; `table` may be written. */
-static void apply_to_table(Qcow2 *q, Qcow2Table *table, uint64_t index, uint64_t count, const Rule *rule)
+/* What becomes of an entry, of which the subclusters `subs` are meant. */
+static Qcow2Entry apply(const Qcow2 *q, const Rule *rule, Qcow2Entry entry, uint32_t subs)
 {
-  for (uint64_t i = index; i < index + count; i++) {
-    uint64_t old = qcow2_l2_entry(table, i), new = apply(rule, old);
-    if (new == old)
+  if (entry.word & QCOW2_COMPRESSED)
+    return apply_compressed(q, rule, entry, subs);
+  (rule->discard ? apply_discard : apply_zero)(q, rule, &entry, subs);
+  return entry;
+}
+
+static bool is_changed(Qcow2Entry old, Qcow2Entry new)
+{
+  return old.word != new.word || old.bitmap != new.bitmap;
+}
+
+/* The subclusters of the cluster at `cluster` that [offset, end) touches. */
+static uint32_t touched(const Qcow2 *q, uint64_t cluster, uint64_t offset, uint64_t end)
+{
+  return qcow2_subclusters(q, MAX(cluster, offset), MIN(cluster + q->cluster_size, end));
+}
+
+/* Changes what the rule changes in [offset, end); `table` may be written. */
+static void apply_to_table(Qcow2 *q, Qcow2Table *table, uint64_t offset, uint64_t end, const Rule *rule)
+{
+  for (uint64_t at = offset & ~(q->cluster_size - 1); at < end; at += q->cluster_size) {
+    uint64_t index = qcow2_l2_index(q, at);
+    Qcow2Entry old = qcow2_l2_entry(q, table, index), new = apply(q, rule, old, touched(q, at, offset, end));
+    if (!is_changed(old, new))
       continue;
-    if (!qcow2_entry_offset(new) || new &QCOW2_COMPRESSED)
+    if (!new.word)
       qcow2_entry_free(q, old, rule->unmap);
-    qcow2_l2_set(q, table, i, new);
+    qcow2_l2_set(q, table, index, new);
   }
 }
 
 /* Whether the rule changes anything there; -EIO where an entry is false. */
-static int changes_table(Qcow2 *q, const Qcow2Table *table, uint64_t index, uint64_t count, const Rule *rule)
+static int changes_table(Qcow2 *q, const Qcow2Table *table, uint64_t offset, uint64_t end, const Rule *rule)
 {
   bool changes = false;
-  for (uint64_t i = index; i < index + count; i++) {
-    uint64_t entry = table ? qcow2_l2_entry(table, i) : 0;
-    int r = qcow2_entry_check(q, entry);
+  for (uint64_t at = offset & ~(q->cluster_size - 1); at < end; at += q->cluster_size) {
+    Qcow2Entry entry = {0};
+    if (table)
+      entry = qcow2_l2_entry(q, table, qcow2_l2_index(q, at));
+    int r = qcow2_entry_check(q, entry, at);
     if (r < 0)
       return r;
-    changes |= apply(rule, entry) != entry;
+    changes |= is_changed(entry, apply(q, rule, entry, touched(q, at, offset, end)));
     if (!table)
       break; /* all are alike */
   }
   return changes;
 }
 
-/* `lock` held exclusive; the clusters are of one L2 table. */
-static int change_table(Qcow2 *q, uint64_t offset, uint64_t count, const Rule *rule)
+/* `lock` held exclusive; the range is of one L2 table. */
+static int change_table(Qcow2 *q, uint64_t offset, uint64_t end, const Rule *rule)
 {
   Qcow2Table *table;
-  uint64_t index = qcow2_l2_index(q, offset);
   int r = atomic_load(&q->damaged) ? -EIO : qcow2_l2_get(q, offset, &table);
   if (r == 0)
-    r = changes_table(q, table, index, count, rule);
+    r = changes_table(q, table, offset, end, rule);
   if (r <= 0)
     return r;
   r = qcow2_l2_own(q, offset, &table);
   if (r == 0)
-    apply_to_table(q, table, index, count, rule);
+    apply_to_table(q, table, offset, end, rule);
   return r;
 }
 
@@ -106,7 +132,7 @@ static uint64_t skip_holes(Qcow2 *q, uint64_t offset, uint64_t end)
 
 static int change_range(Qcow2 *q, uint64_t offset, uint64_t end, const Rule *rule)
 {
-  bool fills_holes = apply(rule, 0) != 0;
+  bool fills_holes = apply(q, rule, (Qcow2Entry){0}, 1).bitmap != 0;
   while (offset < end) {
     if (!fills_holes && (offset = skip_holes(q, offset, end)) >= end)
       break;
@@ -116,7 +142,7 @@ static int change_range(Qcow2 *q, uint64_t offset, uint64_t end, const Rule *rul
       r = qcow2_l2_prefetch(q, offset);
     if (r == 0) {
       pthread_rwlock_wrlock(&q->lock);
-      r = change_table(q, offset, (next - offset + q->cluster_size - 1) >> q->cluster_bits, rule);
+      r = change_table(q, offset, next, rule);
       pthread_rwlock_unlock(&q->lock);
     }
     if (r < 0)
@@ -139,14 +165,36 @@ static int is_allocated(Qcow2 *q, uint64_t offset, uint64_t end)
     pthread_rwlock_wrlock(&q->lock);
     r = qcow2_l2_get(q, offset, &table);
     if (r == 0)
-      r = changes_table(q, table, qcow2_l2_index(q, offset), (next - offset + q->cluster_size - 1) >> q->cluster_bits,
-                        &give_up);
+      r = changes_table(q, table, offset, next, &give_up);
     pthread_rwlock_unlock(&q->lock);
     if (r)
       return r;
     offset = next;
   }
   return 0;
+}
+
+/* -ENOTSUP where the cluster at the range's end `at` is compressed and a part of it would have to be zeros. */
+static int check_end(Qcow2 *q, uint64_t at)
+{
+  Qcow2Entry entry = {0};
+  int r = at & (q->cluster_size - 1) ? qcow2_l2_look_up(q, at, &entry) : 0;
+  return r == 0 && entry.word & QCOW2_COMPRESSED ? -ENOTSUP : r;
+}
+
+/* Of the clusters at both ends only a part may be meant. */
+static int change_held(Qcow2 *q, uint64_t offset, uint64_t end, const Rule *rule)
+{
+  int r = 0;
+  qcow2_hold(q, offset, end - 1);
+  if (q->extended && !rule->discard)
+    r = check_end(q, offset);
+  if (r == 0 && q->extended && !rule->discard)
+    r = check_end(q, end);
+  if (r == 0)
+    r = change_range(q, offset, end, rule);
+  qcow2_let_go(q, offset, end - 1);
+  return r;
 }
 
 int qcow2_zero_range(Qcow2 *q, uint64_t offset, uint64_t length, BgZeroFlags flags, bool backing)
@@ -158,14 +206,35 @@ int qcow2_zero_range(Qcow2 *q, uint64_t offset, uint64_t length, BgZeroFlags fla
     int r = is_allocated(q, offset, offset + length);
     return r > 0 ? -ENOTSUP : r;
   }
-  return change_range(q, offset, offset + length, &rule);
+  return change_held(q, offset, offset + length, &rule);
+}
+
+/* Zeros or discards what lies in the data file, where it stays allocated: so the file goes on reading as the disk if it did. */
+static int change_data(Qcow2 *q, uint64_t offset, uint64_t length, bool discard, BgZeroFlags flags)
+{
+  for (uint64_t end = offset + length; offset < end;) {
+    BgExtent extent;
+    int r = qcow2_map(q, offset, end - offset, &extent);
+    if (r == 0 && extent.kind == BG_EXTENT_DATA && !(extent.flags & BG_EXTENT_IN_PLACE))
+      r = -EIO;
+    if (r == 0 && extent.kind == BG_EXTENT_DATA)
+      r = discard ? q->data->ops->discard(q->data, extent.offset, extent.length)
+                  : q->data->ops->zero(q->data, extent.offset, extent.length, flags);
+    if (r < 0)
+      return r;
+    offset += extent.length;
+  }
+  return 0;
 }
 
 int qcow2_zero(void *instance, uint64_t offset, uint64_t length, BgZeroFlags flags)
 {
   Qcow2 *q = instance;
   bool backing = q->host->has_child(q->host, "backing");
-  return qcow2_damage_report(q, qcow2_zero_range(q, offset, length, flags, backing));
+  int r = q->external ? change_data(q, offset, length, false, flags) : 0;
+  if (r == 0)
+    r = qcow2_zero_range(q, offset, length, flags, backing);
+  return qcow2_damage_report(q, r);
 }
 
 int qcow2_discard(void *instance, uint64_t offset, uint64_t length)
@@ -175,5 +244,7 @@ int qcow2_discard(void *instance, uint64_t offset, uint64_t length)
   rule.backing = q->host->has_child(q->host, "backing");
   if (rule.backing && !rule.zero_flag) /* would bring back what the backing disk has there */
     return -ENOTSUP;
-  return qcow2_damage_report(q, change_range(q, offset, offset + length, &rule));
+  int r =
+      q->external ? change_data(q, offset, length, true, BG_ZERO_NONE) : change_held(q, offset, offset + length, &rule);
+  return qcow2_damage_report(q, r);
 }

@@ -66,10 +66,6 @@ refuse_feature() {
   said=$("$BLOCKGRAPHFS" "$2" refused 2>&1) && fail "$2 was mounted"
   assert_matches "$said" "$1" "message"
 }
-qemu-img create -q -f qcow2 -o extended_l2=on extended.qcow2 1M
-refuse_feature "[Ee]xtended L2|subcluster" extended.qcow2
-qemu-img create -q -f qcow2 -o data_file=data.raw external.qcow2 1M
-refuse_feature "data file" external.qcow2
 qemu-img create -q -f qcow2 --object secret,id=key,data=1234 -o encrypt.format=luks,encrypt.key-secret=key secret.qcow2 1M
 refuse_feature "[Ee]ncrypt" secret.qcow2
 

@@ -17,6 +17,7 @@ typedef struct Held {
 struct Image {
   BgHost host;
   BgChild *file;
+  BgChild *data; /* NULL: no data file */
   const BgDriver *driver;
   void *options;
   void *instance;
@@ -44,8 +45,14 @@ static Image *image_of(BgHost *host)
 static bool need_child(BgHost *host, const char *name, BgRole role, const char *reference, const char *format,
                        BgChild **child, GError **error)
 {
-  (void)role, (void)reference, (void)format, (void)error;
+  (void)role, (void)reference, (void)format;
   Image *image = image_of(host);
+  if (strcmp(name, "data-file") == 0) {
+    *child = image->data;
+    if (!image->data)
+      bg_set_error(error, EINVAL, "there is no data file");
+    return image->data;
+  }
   *child = strcmp(name, "file") == 0 ? image->file : image->backing ? &image->backing_child : NULL;
   return true;
 }
@@ -169,9 +176,16 @@ BgChild *image_create(uint64_t size, const char *options, const char *backing, G
 
 Image *image_open(BgChild *file, const char *options, const uint8_t *backing, uint64_t backing_size, GError **error)
 {
+  return image_open_with_data(file, NULL, options, backing, backing_size, error);
+}
+
+Image *image_open_with_data(BgChild *file, BgChild *data, const char *options, const uint8_t *backing,
+                            uint64_t backing_size, GError **error)
+{
   Image *image = g_new0(Image, 1);
   image->host = (BgHost){"image", need_child, has_child, event, epoch, epoch_passed};
   image->file = file;
+  image->data = data;
   image->driver = bg_driver_find("qcow2");
   image->options = g_malloc0(image->driver->options_size);
   image->backing = backing;
@@ -434,6 +448,8 @@ int image_write_back(Image *image)
 int image_flush(Image *image)
 {
   int r = image_write_back(image);
+  if (r == 0 && image->data)
+    r = image->data->ops->flush(image->data);
   return r < 0 ? r : image->file->ops->flush(image->file);
 }
 

@@ -20,6 +20,9 @@ BgChild *image_require_shell(const char *script);
 Image *image_open(BgChild *file, const char *options, const uint8_t *backing, uint64_t backing_size, GError **error);
 /* Opens it for writing; asserts that this works. */
 Image *image_open_writable(BgChild *file, const char *options, const uint8_t *backing, uint64_t backing_size);
+/* The same with a data file (NULL: none), which stays the caller's. */
+Image *image_open_with_data(BgChild *file, BgChild *data, const char *options, const uint8_t *backing,
+                            uint64_t backing_size, GError **error);
 bool image_set_writable(Image *image, bool writable, GError **error);
 /* Turns it read-only first if need be, asserts that this works, and closes. */
 void image_close(Image *image);
@@ -37,7 +40,7 @@ int image_write(Image *image, const void *buffer, uint64_t length, uint64_t offs
 int image_zero(Image *image, uint64_t offset, uint64_t length, BgZeroFlags flags);
 int image_discard(Image *image, uint64_t offset, uint64_t length);
 int image_write_back(Image *image);
-/* write_back and a flush of the file. */
+/* write_back and a flush of the file, of the data file, too. */
 int image_flush(Image *image);
 int image_resize(Image *image, uint64_t size);
 

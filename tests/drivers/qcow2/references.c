@@ -11,6 +11,8 @@ typedef struct Walk {
   const uint8_t *bytes;
   uint64_t size;
   unsigned cluster_bits, refcount_order;
+  bool external; /* data lies in a data file: nothing counts its references */
+  unsigned entry_size;
   GHashTable *references; /* cluster to count */
   ImageCheck *check;
 } Walk;
@@ -66,11 +68,23 @@ static void check_offset(Walk *w, const char *what, uint64_t offset, uint64_t en
     corruption(w, "false COPIED flag", offset);
 }
 
+static void check_bitmap(Walk *w, uint64_t entry, uint64_t bitmap)
+{
+  bool compressed = entry & UINT64_C(1) << 62;
+  bool nowhere = !(entry & OFFSET_MASK) && !(w->external && entry >> 63);
+  if (compressed ? bitmap != 0 : (bitmap & bitmap >> 32 || (nowhere && (uint32_t)bitmap) || entry & 1))
+    corruption(w, "false subclusters", entry);
+}
+
 static void walk_l2(Walk *w, uint64_t table, bool active)
 {
   uint64_t cluster = UINT64_C(1) << w->cluster_bits;
-  for (uint64_t at = table; at < table + cluster; at += 8) {
+  for (uint64_t at = table; at < table + cluster; at += w->entry_size) {
     uint64_t entry = get64(w, at), offset = entry & OFFSET_MASK;
+    if (w->entry_size == 16)
+      check_bitmap(w, entry, get64(w, at + 8));
+    if (w->external)
+      continue;
     if (entry & UINT64_C(1) << 62) {
       unsigned bits = 62 - (w->cluster_bits - 8);
       uint64_t from = entry & ((UINT64_C(1) << bits) - 1);
@@ -132,6 +146,9 @@ void references_check(const uint8_t *bytes, uint64_t size, ImageCheck *check)
   Walk w = {.bytes = bytes, .size = size, .check = check};
   w.cluster_bits = get32(&w, 20);
   w.refcount_order = get32(&w, 4) < 3 ? 4 : get32(&w, 96);
+  uint64_t incompatible = get32(&w, 4) < 3 ? 0 : get64(&w, 72);
+  w.external = incompatible & 4;
+  w.entry_size = incompatible & 16 ? 16 : 8;
   w.references = g_hash_table_new(NULL, NULL);
   uint64_t cluster = UINT64_C(1) << w.cluster_bits, reftable = get64(&w, 48);
   uint64_t reftable_bytes = (uint64_t)get32(&w, 56) << w.cluster_bits;

@@ -109,6 +109,7 @@ static const char *const shapes[] = {
     "cluster_size=512,compat=0.10",
     "cluster_size=65536",
     "cluster_size=512,preallocation=metadata",
+    "cluster_size=16K,extended_l2=on",
 };
 
 Test(qcow2_check, sound_images_of_all_shapes)
@@ -516,4 +517,32 @@ Test(qcow2_check, dirty_image_that_is_damaged_takes_no_writer)
   cr_assert_not_null(strstr(error->message, "reserved bits"), "%s", error->message);
   image_close(image);
   cr_assert_eq(mem_child_count(file, MEM_WRITES), 0);
+}
+
+/* ── extended L2 entries, data files ── */
+
+Test(qcow2_check, subclusters)
+{
+  g_autoptr(BgChild) file = make("cluster_size=16K,extended_l2=on");
+  uint8_t *entry = first_l2(file);
+  uint64_t word = qcow2_get64(entry), bitmap = qcow2_get64(entry + 8);
+  uint64_t used = bitmap & (~bitmap + 1);
+  cr_assert_neq((uint32_t)bitmap, 0);
+  qcow2_put64(entry + 8, bitmap | used << 32);
+  cr_assert_eq(checked(file, BG_FIX_NONE).corruptions, 1, "allocated and zeros");
+  qcow2_put64(entry + 8, bitmap);
+  qcow2_put64(entry, word | QCOW2_ZERO);
+  cr_assert_eq(checked(file, BG_FIX_NONE).corruptions, 1, "the zero flag");
+  qcow2_put64(entry, 0);
+  BgCheckResult result = checked(file, BG_FIX_NONE);
+  cr_assert_eq(result.corruptions, 1, "nowhere");
+  cr_assert_eq(result.leaks, 1);
+
+  qcow2_put64(entry, word & ~QCOW2_COPIED);
+  result = checked(file, BG_FIX_ALL);
+  cr_assert_eq(result.corruptions_fixed, 1);
+  cr_assert_eq(result.corruptions + result.leaks, 0);
+  cr_assert_eq(qcow2_get64(first_l2(file)), word);
+  cr_assert_eq(qcow2_get64(first_l2(file) + 8), bitmap);
+  image_assert_sound(file, false);
 }

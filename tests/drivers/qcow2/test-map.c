@@ -33,6 +33,9 @@ ParameterizedTestParameters(qcow2_map, reads_what_qemu_wrote)
       {"qemu-img convert -c -O qcow2 -o compression_type=zstd raw a.qcow2"},
       {"qemu-img convert -c -O qcow2 -o compression_type=zstd,cluster_size=2M raw a.qcow2"},
       {"qemu-img convert -O qcow2 -o preallocation=metadata raw a.qcow2"},
+      {"qemu-img convert -O qcow2 -o extended_l2=on raw a.qcow2"},
+      {"qemu-img convert -O qcow2 -o extended_l2=on,cluster_size=16k raw a.qcow2"},
+      {"qemu-img convert -c -O qcow2 -o extended_l2=on raw a.qcow2"},
       {"qemu-img convert -O qcow2 raw a.qcow2; qemu-img snapshot -c one a.qcow2; qemu-img snapshot -c 'two 2' a.qcow2"},
   };
   return cr_make_param_array(Made, made, G_N_ELEMENTS(made));
@@ -65,6 +68,8 @@ ParameterizedTestParameters(qcow2_map, writes_what_qemu_wrote)
       {"qemu-img convert -c -O qcow2 -o compression_type=zstd,cluster_size=4k raw a.qcow2"},
       {"qemu-img convert -O qcow2 raw a.qcow2; qemu-img snapshot -c one a.qcow2; qemu-img snapshot -c two a.qcow2"},
       {"qemu-img convert -c -O qcow2 raw a.qcow2; qemu-img snapshot -c one a.qcow2"},
+      {"qemu-img convert -O qcow2 -o extended_l2=on raw a.qcow2; qemu-img snapshot -c one a.qcow2"},
+      {"qemu-img convert -c -O qcow2 -o extended_l2=on,cluster_size=16k raw a.qcow2; qemu-img snapshot -c one a.qcow2"},
       {"qemu-img convert -O qcow2 -o cluster_size=512,compat=0.10 raw a.qcow2; qemu-img snapshot -c one a.qcow2"},
       {"qemu-img convert -O qcow2 -o cluster_size=4k,refcount_bits=2 raw a.qcow2; qemu-img snapshot -c one a.qcow2; "
        "qemu-img snapshot -c two a.qcow2"},

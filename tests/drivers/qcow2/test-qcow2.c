@@ -100,6 +100,7 @@ ParameterizedTestParameters(qcow2_qcow2, threads)
       {"cluster_size=512", "l2-cache-size=0,refcount-cache-size=0", 4 << 20, false},
       {"cluster_size=4096,refcount_bits=64", "l2-cache-size=0,refcount-cache-size=0", 16 << 20, true},
       {"cluster_size=65536", "l2-cache-size=32M", 32 << 20, true},
+      {"cluster_size=16K,extended_l2=on", "l2-cache-size=0,refcount-cache-size=0", 4 << 20, true},
   };
   return cr_make_param_array(Shape, shapes, G_N_ELEMENTS(shapes));
 }

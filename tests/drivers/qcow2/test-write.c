@@ -64,6 +64,11 @@ ParameterizedTestParameters(qcow2_write, random_against_shadow)
       {"cluster_size=65536,compat=0.10", 16 << 20, true},
       {"cluster_size=2M", (64 << 20) - 512, true},
       {"cluster_size=512,preallocation=metadata", 3 << 20, false},
+      {"cluster_size=16K,extended_l2=on", (5 << 20) + 512, false},
+      {"cluster_size=16K,extended_l2=on", (5 << 20) + 512, true},
+      {"cluster_size=65536,extended_l2=on,lazy_refcounts=on", 16 << 20, true},
+      {"cluster_size=2M,extended_l2=on,refcount_bits=1", (64 << 20) - 512, true},
+      {"cluster_size=65536,extended_l2=on,preallocation=metadata", 16 << 20, false},
       {"cluster_size=65536,preallocation=metadata", 16 << 20, false},
   };
   return cr_make_param_array(Shape, shapes, G_N_ELEMENTS(shapes));

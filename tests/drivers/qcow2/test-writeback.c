@@ -103,6 +103,8 @@ ParameterizedTestParameters(qcow2_writeback, power_cut)
       {"cluster_size=4096,lazy_refcounts=on", 256 << 10, true, 0},
       {"cluster_size=512,refcount_bits=8", 128 << 10, false, 1},
       {"cluster_size=65536", 1 << 20, false, 1},
+      {"cluster_size=16K,extended_l2=on", 192 << 10, true, 0},
+      {"cluster_size=16K,extended_l2=on", 192 << 10, false, 1},
   };
   return cr_make_param_array(Shape, shapes, G_N_ELEMENTS(shapes));
 }
@@ -200,6 +202,8 @@ ParameterizedTestParameters(qcow2_writeback, failing_storage)
       {"cluster_size=512,compat=0.10", 192 << 10, false, 0},
       {"cluster_size=4096", 1 << 20, true, 0},
       {"cluster_size=512,refcount_bits=8", 128 << 10, false, 1},
+      {"cluster_size=16K,extended_l2=on", 192 << 10, true, 0},
+      {"cluster_size=16K,extended_l2=on", 192 << 10, false, 1},
   };
   return cr_make_param_array(Shape, shapes, G_N_ELEMENTS(shapes));
 }
