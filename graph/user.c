@@ -191,15 +191,22 @@ ssize_t bg_user_preadv(BgUser *user, const struct iovec *iov, int iovcnt, uint64
   return in_batches(node, iov, iovcnt, offset, length, bg_io_preadv);
 }
 
+/* What every change of a range asks first: 0 or -errno. */
+static int check_change(const BgUser *user, BgPerm perm, uint64_t offset, uint64_t length)
+{
+  if (!(atomic_load(&user->hold.granted) & perm))
+    return -EBADF;
+  return offset > INT64_MAX || length > INT64_MAX - offset ? -EFBIG : 0;
+}
+
 ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
   g_auto(Request) request = request_begin(user);
   BgNode *node = user->hold.node;
   uint64_t length = bg_iov_length(iov, iovcnt);
-  if (!(atomic_load(&user->hold.granted) & (BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED)))
-    return -EBADF;
-  if (offset > INT64_MAX || length > INT64_MAX - offset)
-    return -EFBIG;
+  int refusal = check_change(user, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED, offset, length);
+  if (refusal)
+    return refusal;
   if (!node->limits.grows) {
     int64_t size = bg_node_size_inside(node);
     if (size < 0)
@@ -211,18 +218,12 @@ ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint6
   return in_batches(node, iov, iovcnt, offset, length, bg_io_pwritev);
 }
 
-static bool may_write(const BgUser *user)
-{
-  return atomic_load(&user->hold.granted) & BG_PERM_WRITE;
-}
-
 int bg_user_zero(BgUser *user, uint64_t offset, uint64_t length, BgUserZero flags)
 {
   g_auto(Request) request = request_begin(user);
-  if (!may_write(user))
-    return -EBADF;
-  if (offset > INT64_MAX || length > INT64_MAX - offset)
-    return -EFBIG;
+  int refusal = check_change(user, BG_PERM_WRITE, offset, length);
+  if (refusal)
+    return refusal;
   return bg_io_zero(user->hold.node, offset, length, flags & BG_USER_ZERO_MAY_UNMAP ? BG_ZERO_MAY_UNMAP : BG_ZERO_NONE,
                     !(flags & BG_USER_ZERO_NO_FALLBACK));
 }
@@ -230,10 +231,9 @@ int bg_user_zero(BgUser *user, uint64_t offset, uint64_t length, BgUserZero flag
 int bg_user_discard(BgUser *user, uint64_t offset, uint64_t length)
 {
   g_auto(Request) request = request_begin(user);
-  if (!may_write(user))
-    return -EBADF;
-  if (offset > INT64_MAX || length > INT64_MAX - offset)
-    return -EFBIG;
+  int refusal = check_change(user, BG_PERM_WRITE, offset, length);
+  if (refusal)
+    return refusal;
   return bg_io_discard(user->hold.node, offset, length);
 }
 
@@ -249,26 +249,31 @@ int bg_user_flush(BgUser *user)
   return bg_io_flush(user->hold.node);
 }
 
+/* Bytes from `offset` to the node's end, more than 0; -ENXIO where that is passed. */
+static int64_t bytes_left(BgNode *node, uint64_t offset)
+{
+  int64_t size = bg_node_size_inside(node);
+  if (size < 0)
+    return size;
+  return offset < (uint64_t)size ? size - (int64_t)offset : -ENXIO;
+}
+
 int bg_user_status(BgUser *user, uint64_t offset, BgStatus *status)
 {
   g_auto(Request) request = request_begin(user);
-  int64_t size = bg_node_size_inside(user->hold.node);
-  if (size < 0)
-    return (int)size;
-  if (offset >= (uint64_t)size)
-    return -ENXIO;
-  return bg_io_status(user->hold.node, offset, (uint64_t)size - offset, status);
+  int64_t left = bytes_left(user->hold.node, offset);
+  if (left < 0)
+    return (int)left;
+  return bg_io_status(user->hold.node, offset, (uint64_t)left, status);
 }
 
 int bg_user_map(BgUser *user, uint64_t offset, BgMapped *mapped)
 {
   g_auto(Request) request = request_begin(user);
-  int64_t size = bg_node_size_inside(user->hold.node);
-  if (size < 0)
-    return (int)size;
-  if (offset >= (uint64_t)size)
-    return -ENXIO;
-  return bg_io_map(user->hold.node, offset, (uint64_t)size - offset, mapped);
+  int64_t left = bytes_left(user->hold.node, offset);
+  if (left < 0)
+    return (int)left;
+  return bg_io_map(user->hold.node, offset, (uint64_t)left, mapped);
 }
 
 /* ── size ── */
