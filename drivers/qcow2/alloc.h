@@ -3,7 +3,7 @@
 #ifndef BG_QCOW2_ALLOC_H
 #define BG_QCOW2_ALLOC_H
 
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 /* ── room.c ── */
 

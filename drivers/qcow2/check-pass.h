@@ -5,7 +5,7 @@
 #ifndef BG_QCOW2_CHECK_PASS_H
 #define BG_QCOW2_CHECK_PASS_H
 
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 /* How often each cluster is named, in the form of refcount blocks: what is counted can be compared with, and written as, what lies
  * on disk. */

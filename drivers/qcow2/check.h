@@ -2,7 +2,7 @@
 #ifndef BG_QCOW2_CHECK_H
 #define BG_QCOW2_CHECK_H
 
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 /* BgDriver.check. */
 bool qcow2_check(void *instance, BgFix fix, BgCheckWatcher *watcher, BgCheckResult *result, GError **error);

@@ -1,5 +1,5 @@
 /* Reads of compressed clusters. A few inflated ones are kept, for small reads that follow each other. */
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 #include <errno.h>
 #include <zlib.h>

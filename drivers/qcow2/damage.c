@@ -1,4 +1,4 @@
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 #include <errno.h>
 

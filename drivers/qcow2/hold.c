@@ -1,5 +1,5 @@
 /* Clusters of which only some subclusters change. The core serialises by subclusters, but space is taken and given back by clusters. */
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 static void *key_of(const Qcow2 *q, uint64_t offset)
 {

@@ -1,4 +1,4 @@
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 /* Text out of the image may be anything but UTF-8. */
 static GVariant *new_text(const char *text)

@@ -1,5 +1,5 @@
 #include "drivers/qcow2/alloc.h"
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 #include <errno.h>
 

@@ -7,7 +7,7 @@
  *
  * What fails stays dirty, or fresh, as it was, and goes out again with the next call. A table that came through step 1 is not
  * fresh any more even if step 3 fails: then the disk may name it already. */
-#include "drivers/qcow2/qcow2.h"
+#include "drivers/qcow2/image.h"
 
 #include <errno.h>
 

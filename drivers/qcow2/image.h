@@ -10,8 +10,8 @@
  *   hold_lock        `held`
  * The core is called back under none of them, but for epoch() and epoch_passed() under write_back_lock. The file is read and
  * written under `lock` where refcount blocks are loaded and new metadata clusters are cleared. */
-#ifndef BG_QCOW2_QCOW2_H
-#define BG_QCOW2_QCOW2_H
+#ifndef BG_QCOW2_IMAGE_H
+#define BG_QCOW2_IMAGE_H
 
 #include "drivers/driver.h"
 #include "drivers/qcow2/cache.h"
