@@ -189,6 +189,9 @@ typedef struct BgDriver {
 
   /* PROTOCOL: the host file's stat; -errno where there is none. NULL: no host file. Never blocks. */
   int (*host_stat)(void *instance, struct stat *st);
+  /* PROTOCOL: a new read-only descriptor, the caller's, of the regular host file whose bytes are the node's, each at its place; I/O to
+   * it is as good as the node's own. -ENOTSUP where there is none (a device, cache.direct), or -errno. NULL: there is none. */
+  int (*host_fd)(void *instance);
   /* PROTOCOL: the name under which the storage is known (a file name, a URI), owned by the instance. NULL: none. */
   const char *(*filename)(void *instance);
 

@@ -49,6 +49,7 @@ static const char help_tail[] =
     "  writeback            let the kernel cache writes: faster, but only fsync makes them safe and tells errors, and "
     "disks\n"
     "                       cannot be truncated (use conv=notrunc with dd)\n"
+    "  passthrough=auto|off whether the kernel reads and writes plain image bytes itself where it can (default: auto)\n"
     "\n"
     "Who may look: as root the mount is open to all users and every file shows its image's own owner and mode. "
     "Otherwise it is\n"

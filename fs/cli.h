@@ -21,6 +21,7 @@ typedef struct BgfsOptions {
   GPtrArray *blockdevs; /* char *, in the order given */
   GPtrArray *allowed;   /* char *: --allow-reference */
   bool trust_images, read_only, snapshot, writeback, foreground, debug;
+  bool no_passthrough;
   bool allow_other; /* asked for, by that name or as allow_root */
   GString
       *fuse; /* mount options for libfuse: comma-separated, commas and backslashes in values escaped with a backslash */

@@ -10,6 +10,7 @@
 #include "fs/inode.h"
 #include "fs/notify.h"
 #include "fs/opened.h"
+#include "fs/passthrough.h"
 
 #include <fuse3/fuse_lowlevel.h>
 #include <time.h>
@@ -36,6 +37,7 @@ typedef struct BgfsFs {
   void *callback_data;
   atomic_bool any_opened;
   BgfsInitReply init_reply;
+  BgfsPassthrough passthrough;
 } BgfsFs;
 
 static inline BgfsFs *bgfs_fs(fuse_req_t req)

@@ -4,6 +4,10 @@
 
 #include <linux/fuse.h>
 
+#ifndef FOPEN_PASSTHROUGH
+#define FOPEN_PASSTHROUGH (1 << 7)
+#endif
+
 bool bgfs_acquire(BgfsFs *fs, BgfsInode *inode, BgfsAccess access, GError **error)
 {
   int64_t deadline = g_get_monotonic_time() + BGFS_CLOSING_WAIT;
@@ -26,11 +30,19 @@ void bgfs_release(BgfsInode *inode, BgfsAccess access)
     g_warning("%s", error->message);
 }
 
-/* Not fuse_reply_open(): older libfuse cannot say FOPEN_PARALLEL_DIRECT_WRITES. */
+/* Not fuse_reply_open(): older libfuse cannot say FOPEN_PARALLEL_DIRECT_WRITES and FOPEN_PASSTHROUGH. */
 int bgfs_reply_open(fuse_req_t req, const BgfsHandle *handle)
 {
-  struct fuse_open_out out = {.fh = (uintptr_t)handle};
-  if (handle->cache == BGFS_CACHE_NONE)
+  struct {
+    uint64_t fh;
+    uint32_t open_flags;
+    int32_t backing_id;
+  } out = {.fh = (uintptr_t)handle};
+  G_STATIC_ASSERT(sizeof(out) == sizeof(struct fuse_open_out));
+  if (handle->cache == BGFS_CACHE_PASSTHROUGH) {
+    out.open_flags = FOPEN_PASSTHROUGH;
+    out.backing_id = handle->inode->backing_id;
+  } else if (handle->cache == BGFS_CACHE_NONE)
     out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
   else if (handle->cache == BGFS_CACHE_KEEP)
     out.open_flags = FOPEN_KEEP_CACHE;

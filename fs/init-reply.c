@@ -3,10 +3,14 @@
 #include "fs/fs.h"
 
 #include <linux/fuse.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifndef FUSE_INIT_EXT
 #define FUSE_INIT_EXT (1 << 30)
+#endif
+#ifndef FUSE_PASSTHROUGH
+#define FUSE_PASSTHROUGH (UINT64_C(1) << 37)
 #endif
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP (UINT64_C(1) << 36)
@@ -24,6 +28,13 @@ void bgfs_init_reply_request(BgfsInitReply *init, const void *request, size_t le
     init->flags |= (uint64_t)in->flags2 << 32;
 }
 
+/* The field behind flags2, which older headers do not name. */
+static void set_stack_depth(struct fuse_init_out *out)
+{
+  uint32_t depth = BGFS_STACK_DEPTH;
+  memcpy((char *)out + offsetof(struct fuse_init_out, flags2) + sizeof(out->flags2), &depth, sizeof(depth));
+}
+
 /* The kernel waits for the reply to INIT before it sends anything else: nobody else writes here meanwhile. */
 void bgfs_init_reply_patch(BgfsInitReply *init, const struct iovec *iov, int count)
 {
@@ -35,11 +46,17 @@ void bgfs_init_reply_patch(BgfsInitReply *init, const struct iovec *iov, int cou
   if (header->unique != init->unique || header->error != 0)
     return;
   init->unique = 0;
-  uint64_t wanted = init->flags & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_DIRECT_IO_ALLOW_MMAP);
+  uint64_t wanted = FUSE_HANDLE_KILLPRIV_V2 | FUSE_DIRECT_IO_ALLOW_MMAP;
+  if (init->wants_passthrough && !(out->flags & FUSE_WRITEBACK_CACHE)) /* the kernel does one of them at a time */
+    wanted |= FUSE_PASSTHROUGH;
+  wanted &= init->flags;
   out->flags |= (uint32_t)wanted;
   if (out->flags & FUSE_INIT_EXT)
     out->flags2 |= wanted >> 32;
   init->maps_uncached = out->flags & FUSE_INIT_EXT && wanted & FUSE_DIRECT_IO_ALLOW_MMAP;
+  init->passthrough = out->flags & FUSE_INIT_EXT && wanted & FUSE_PASSTHROUGH;
+  if (init->passthrough)
+    set_stack_depth(out);
 }
 
 static ssize_t read_request(int fd, void *buffer, size_t size, void *data)

@@ -1,8 +1,8 @@
-/* Features of the kernel that libfuse before 3.17 cannot ask for: added to its INIT reply on the way out.
+/* Features of the kernel that libfuse before 3.17 cannot ask for: added to its INIT reply on the way out, whatever libfuse it is.
  *
  * FUSE_HANDLE_KILLPRIV_V2: node files have neither set-id bits nor capabilities. Unless told so the kernel asks
  * for security.capability before every write. FUSE_DIRECT_IO_ALLOW_MMAP: files that are opened uncached can be
- * mapped all the same. */
+ * mapped all the same. FUSE_PASSTHROUGH: see passthrough.h. */
 #ifndef BGFS_INIT_REPLY_H
 #define BGFS_INIT_REPLY_H
 
@@ -14,11 +14,16 @@
 
 struct fuse_session;
 
-/* What is known of the INIT request; zeroed at first. */
+/* How many file systems may lie upon each other: a host's file with passthrough is on a plain one. */
+#define BGFS_STACK_DEPTH 1
+
+/* What is known of the INIT request; zeroed at first but for what is wanted. */
 typedef struct BgfsInitReply {
+  bool wants_passthrough; /* set before INIT */
   uint64_t unique;    /* of the request that waits for its reply; 0: none */
   uint64_t flags;     /* that the kernel offers */
   bool maps_uncached; /* FUSE_DIRECT_IO_ALLOW_MMAP was agreed on */
+  bool passthrough;   /* FUSE_PASSTHROUGH was */
 } BgfsInitReply;
 
 /* Between mount and loop. 0 or -errno. The session's user data is a BgfsFs. */

@@ -20,6 +20,7 @@ typedef struct BgfsInode {
   BgNode *node;
   BgfsFile file; /* touched only by the tasks of `serial` */
   BgfsCaching caching;
+  int backing_id; /* what the kernel calls the host's file for passthrough; 0: none. Touched only by the tasks of `serial` */
   BgfsSerial serial; /* opens, releases and attribute changes, one after the other */
 } BgfsInode;
 

@@ -85,6 +85,10 @@ static bool take_value(BgfsOptions *options, const char *name, const char *value
     options->format = g_strdup(value);
     return true;
   }
+  if (strcmp(name, "passthrough") == 0 && (strcmp(value, "auto") == 0 || strcmp(value, "off") == 0)) {
+    options->no_passthrough = strcmp(value, "off") == 0;
+    return true;
+  }
   if (strcmp(name, "allow-reference") == 0) {
     g_ptr_array_add(options->allowed, g_strdup(value));
     return true;

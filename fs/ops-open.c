@@ -23,6 +23,10 @@ typedef struct ReleaseTask {
 static void drop_handle(BgfsFs *fs, BgfsHandle *handle)
 {
   bgfs_caching_close(&handle->inode->caching, handle->cache, handle->access & BGFS_WRITE);
+  if (handle->cache == BGFS_CACHE_PASSTHROUGH) {
+    bg_user_write_back(handle->user); /* what came through a mapping after the last close */
+    bgfs_passthrough_end(&fs->passthrough, handle->inode);
+  }
   bgfs_release(handle->inode, handle->access);
   bgfs_closing_end(fs->closing, handle);
   bgfs_opened_remove(fs->opened, handle);
@@ -34,7 +38,8 @@ static void answer_open(OpenTask *open, BgfsHandle *handle)
   BgfsFs *fs = open->fs;
   handle->generation = bg_node_generation(node);
   const BgfsCachingOpen caching = {
-      .foreign_writer = bg_node_has_foreign_writer(node),
+      .passthrough = fs->init_reply.passthrough && bgfs_passthrough_begin(&fs->passthrough, open->inode),
+      .foreign_writer = bg_node_has_foreign_writer(node) || bg_node_beside_passthrough(node),
       .direct = open->flags & O_DIRECT && !fs->writeback && fs->init_reply.maps_uncached,
       .writes = handle->access & BGFS_WRITE,
       .generation = handle->generation,

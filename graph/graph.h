@@ -103,6 +103,10 @@ uint64_t bg_node_generation(BgNode *node);
 /* Whether a node that shares bytes with this one (above or below it) has a writer now. */
 bool bg_node_has_foreign_writer(BgNode *node);
 
+/* Whether a user with passthrough (user.h) stands on a node that shows the same bytes: they change without the graph's
+ * knowledge, now or when a writer comes. */
+bool bg_node_beside_passthrough(BgNode *node);
+
 /* A change. Pins the node read-only (chmod a-w) or takes that pin back. While it has a writer this succeeds without
  * effect. */
 void bg_node_pin(BgNode *node, bool read_only);

@@ -92,10 +92,10 @@ static void look_at_edge(Looking *looking, BgSeenNode *parent, const BgEdge *edg
   g_ptr_array_insert(parent->edges, 0, seen);
 }
 
-static void look_at_user(BgSeenNode *node, const BgHold *hold)
+static void look_at_user(BgSeenNode *node, BgHold *hold)
 {
   BgSeenUser *seen = g_new(BgSeenUser, 1);
-  *seen = (BgSeenUser){g_strdup(hold->what), hold->perm, hold->shared};
+  *seen = (BgSeenUser){g_strdup(hold->what), hold->perm, hold->shared, bg_hold_user(hold)->passthrough};
   g_ptr_array_add(node->users, seen);
 }
 

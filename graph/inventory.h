@@ -17,6 +17,7 @@ typedef struct BgSeenEdge {
 typedef struct BgSeenUser {
   char *what;
   BgPerm perm, shared;
+  bool passthrough;
 } BgSeenUser;
 
 /* A name and what stands behind it. */

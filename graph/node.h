@@ -91,6 +91,7 @@ struct BgNode {
 struct BgUser {
   BgHold hold;
   BgGate gate;
+  atomic_bool passthrough; /* its I/O may go around the graph: see passthrough.h; set under control */
 };
 
 struct BgGraph {
@@ -120,6 +121,11 @@ static inline BgEdge *bg_edge_of(BgChild *child)
 static inline BgEdge *bg_hold_edge(BgHold *hold)
 {
   return hold->is_user ? NULL : (BgEdge *)((char *)hold - offsetof(BgEdge, hold));
+}
+
+static inline BgUser *bg_hold_user(BgHold *hold)
+{
+  return hold->is_user ? (BgUser *)((char *)hold - offsetof(BgUser, hold)) : NULL;
 }
 
 static inline BgNode *bg_node_of(BgHost *host)

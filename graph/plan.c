@@ -1,6 +1,7 @@
 #include "graph/plan.h"
 
 #include "graph/order.h"
+#include "graph/passthrough.h"
 #include "graph/perm.h"
 
 #include <errno.h>
@@ -193,6 +194,18 @@ static bool check_arrivals(const BgProposal *proposal, GError **error)
   return true;
 }
 
+/* What requests see that nobody but the kernel sees stays as it is. */
+static bool check_passthrough(const BgProposal *proposal, GError **error)
+{
+  for (guint i = 0; i < proposal->overrides->len; i++)
+    if (!bg_passthrough_check(g_array_index(proposal->overrides, BgOverride, i).node, error))
+      return false;
+  for (guint i = 0; i < proposal->retargets->len; i++)
+    if (!bg_passthrough_check(g_array_index(proposal->retargets, BgRetarget, i).edge->parent, error))
+      return false;
+  return true;
+}
+
 static bool plan_all(Planner *planner, const GPtrArray *reverse, GError **error)
 {
   const GArray *holds = planner->proposal->holds;
@@ -210,7 +223,8 @@ bool bg_plan_make(BgPlan *plan, const BgProposal *proposal, bool assume_storage,
 {
   if (refusal)
     *refusal = BG_STATE_BLOCKED;
-  g_autoptr(GPtrArray) reverse = check_arrivals(proposal, error) ? bg_order_below(proposal, error) : NULL;
+  bool possible = check_arrivals(proposal, error) && check_passthrough(proposal, error);
+  g_autoptr(GPtrArray) reverse = possible ? bg_order_below(proposal, error) : NULL;
   if (!reverse)
     return false;
   g_autoptr(GHashTable) index = g_hash_table_new(NULL, NULL);

@@ -126,6 +126,8 @@ static void add_users(JsonBuilder *builder, const BgSeenNode *node)
     add_text(builder, "what", user->what);
     add_perms(builder, "perm", user->perm);
     add_perms(builder, "shared", user->shared);
+    json_builder_set_member_name(builder, "passthrough");
+    json_builder_add_boolean_value(builder, user->passthrough);
     json_builder_end_object(builder);
   }
   json_builder_end_array(builder);

@@ -6,7 +6,7 @@
 
 /* {"nodes": [{"node-name", "driver", "kind", "filename", "size", "allocated", "options", "info", "read-write", "write-state",
  * "reason", "errno", "children": [{"name", "node-name", "roles", "perm", "shared"}], "users": [{"what", "perm",
- * "shared"}]}]}, pretty-printed with a final newline. */
+ * "shared", "passthrough"}]}]}, pretty-printed with a final newline. */
 char *bg_query_json(BgGraph *graph);
 
 /* Indented tree, one node a line with driver, open mode, write state and reason. */

@@ -4,6 +4,7 @@
 #include "graph/change.h"
 #include "graph/io.h"
 #include "graph/map.h"
+#include "graph/passthrough.h"
 #include "graph/state.h"
 
 #include <errno.h>
@@ -240,12 +241,14 @@ int bg_user_discard(BgUser *user, uint64_t offset, uint64_t length)
 int bg_user_write_back(BgUser *user)
 {
   g_auto(Request) request = request_begin(user);
+  bg_passthrough_note(user);
   return bg_io_write_back(user->hold.node);
 }
 
 int bg_user_flush(BgUser *user)
 {
   g_auto(Request) request = request_begin(user);
+  bg_passthrough_note(user);
   return bg_io_flush(user->hold.node);
 }
 

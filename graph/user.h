@@ -64,4 +64,15 @@ int bg_user_status(BgUser *user, uint64_t offset, BgStatus *status);
  * does not share it, and with `error` the reason. */
 int bg_user_resize(BgUser *user, uint64_t size, GError **error);
 
+/* ── passthrough: reads and writes that go from the kernel straight to a file of the host, around the graph ── */
+
+/* A read-only descriptor (the caller's) of the regular host file whose bytes are those of the user's node, each at its place. -1:
+ * ENOTSUP where requests need the graph, or why it cannot be opened. */
+int bg_user_host_fd(BgUser *user, GError **error);
+
+/* From now on the user's I/O to that file may go around the graph, or does not any more. The graph goes on to hold its permissions, takes
+ * it for granted that a writer among such users has written, and lets no node on the way be reopened. Refused with EBUSY while
+ * somebody whose I/O goes through the graph stands on another node that shows these bytes: it would not learn of writes. */
+bool bg_user_set_passthrough(BgUser *user, bool passthrough, GError **error);
+
 #endif

@@ -73,6 +73,16 @@ static int file_host_stat(void *instance, struct stat *st)
   return 0;
 }
 
+static int file_host_fd(void *instance)
+{
+  BgFile *file = instance;
+  if (file->block_device || __atomic_load_n(&file->direct, __ATOMIC_RELAXED))
+    return -ENOTSUP;
+  g_autoptr(GError) error = NULL;
+  int fd = bg_file_open_again(file->fd, file->filename, false, false, &error);
+  return fd < 0 ? -bg_error_errno(error) : fd;
+}
+
 static const char *file_filename(void *instance)
 {
   return ((BgFile *)instance)->filename;
@@ -178,6 +188,7 @@ const BgDriver bg_driver_file = {
     .can_change = bg_file_can_change,
     .info = file_info,
     .host_stat = file_host_stat,
+    .host_fd = file_host_fd,
     .filename = file_filename,
     .create_options = bg_file_create_options,
     .create_options_size = sizeof(BgFileCreateOptions),

@@ -53,3 +53,29 @@ Test(caching, a_direct_reader_disturbs_nothing)
   BgfsCaching caching = {.generation = 5};
   cr_assert_eq(bgfs_caching_open(&caching, &direct_reader), BGFS_CACHE_KEEP);
 }
+
+Test(caching, passthrough_handles_are_counted_apart_and_leave_no_pages_to_keep)
+{
+  BgfsCaching caching = {.generation = 5};
+  const BgfsCachingOpen passthrough = {.passthrough = true, .writes = true, .direct = true, .generation = 5};
+  cr_assert(bgfs_caching_allows_passthrough(&caching));
+  cr_assert_eq(bgfs_caching_open(&caching, &passthrough), BGFS_CACHE_PASSTHROUGH);
+  cr_assert_eq(bgfs_caching_open(&caching, &passthrough), BGFS_CACHE_PASSTHROUGH);
+  cr_assert(bgfs_caching_allows_passthrough(&caching));
+  bgfs_caching_close(&caching, BGFS_CACHE_PASSTHROUGH, true);
+  cr_assert_eq(caching.passthrough, 1);
+  bgfs_caching_close(&caching, BGFS_CACHE_PASSTHROUGH, true);
+  cr_assert_eq(bgfs_caching_open(&caching, &reader), BGFS_CACHE_DROP);
+}
+
+Test(caching, passthrough_does_not_begin_beside_other_handles)
+{
+  BgfsCaching caching = {.generation = 5};
+  bgfs_caching_open(&caching, &reader);
+  cr_assert_not(bgfs_caching_allows_passthrough(&caching));
+  bgfs_caching_close(&caching, BGFS_CACHE_KEEP, false);
+  bgfs_caching_open(&caching, &direct_writer);
+  cr_assert_not(bgfs_caching_allows_passthrough(&caching));
+  bgfs_caching_close(&caching, BGFS_CACHE_NONE, true);
+  cr_assert(bgfs_caching_allows_passthrough(&caching));
+}

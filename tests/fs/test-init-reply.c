@@ -4,7 +4,8 @@
 #include <linux/fuse.h>
 #include <string.h>
 
-#define ALLOW_MMAP (UINT64_C(1) << 36)
+#define ALLOW_MMAP  (UINT64_C(1) << 36)
+#define PASSTHROUGH (UINT64_C(1) << 37)
 
 typedef struct Request {
   struct fuse_in_header header;
@@ -69,4 +70,35 @@ Test(init_reply, other_requests_are_no_init)
   request.header.opcode = FUSE_INIT;
   bgfs_init_reply_request(&init, &request, sizeof(request.header) + 4);
   cr_assert_eq(init.unique, 0, "too short");
+}
+
+static uint32_t stack_depth(const struct fuse_init_out *out)
+{
+  uint32_t depth;
+  memcpy(&depth, (const char *)&out->flags2 + sizeof(out->flags2), sizeof(depth));
+  return depth;
+}
+
+Test(init_reply, passthrough_is_taken_where_wanted_and_offered_and_writes_are_not_cached)
+{
+  const struct {
+    bool wanted;
+    uint64_t offered;
+    uint32_t flags;
+    bool agreed;
+  } cases[] = {
+      {true, PASSTHROUGH, 0, true},
+      {false, PASSTHROUGH, 0, false},
+      {true, 0, 0, false},
+      {true, PASSTHROUGH, FUSE_WRITEBACK_CACHE, false},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+    BgfsInitReply init = {.wants_passthrough = cases[i].wanted};
+    Request request = init_request(FUSE_INIT_EXT | cases[i].offered);
+    bgfs_init_reply_request(&init, &request, sizeof(request));
+    struct fuse_init_out out = patched(&init, 2, FUSE_INIT_EXT | cases[i].flags);
+    cr_expect_eq(init.passthrough, cases[i].agreed, "case %zu", i);
+    cr_expect_eq(out.flags2, cases[i].agreed ? PASSTHROUGH >> 32 : 0, "case %zu", i);
+    cr_expect_eq(stack_depth(&out), cases[i].agreed ? BGFS_STACK_DEPTH : 0, "case %zu", i);
+  }
 }

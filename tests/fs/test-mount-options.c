@@ -49,3 +49,13 @@ Test(mount_options, values_where_none_belong_and_the_reverse)
     cr_assert_null(options, "%s", wrong[i]);
   }
 }
+
+Test(mount_options, passthrough_is_auto_or_off)
+{
+  g_autoptr(BgfsOptions) fallback = parse("ro"), on = parse("passthrough=auto"), off = parse("passthrough=off");
+  cr_assert_not(fallback->no_passthrough);
+  cr_assert_not(on->no_passthrough);
+  cr_assert(off->no_passthrough);
+  cr_assert_null(parse("passthrough=on"));
+  cr_assert_null(parse("passthrough"));
+}
