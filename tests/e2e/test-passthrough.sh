@@ -12,7 +12,7 @@ cp shadow.raw disk.raw
 
 # Which of the files that are open run so, in the order of nodes.json.
 passthrough() {
-  grep -o '"passthrough" : [a-z]*' "${1:-mnt}/.graph/nodes.json" | grep -o '[a-z]*$' | paste -sd ' '
+  grep -o '"passthrough" : [a-z]*' mnt/.graph/nodes.json | grep -o '[a-z]*$' | paste -sd ' '
 }
 
 # Bytes that the daemon itself read and wrote so far.
