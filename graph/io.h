@@ -27,6 +27,10 @@ int bg_io_discard(BgNode *node, uint64_t offset, uint64_t length);
 /* A hole or data from `offset`, for at least one byte and at most `length` (> 0; within the size). Looks at a bounded number of extents. */
 int bg_io_status(BgNode *node, uint64_t offset, uint64_t length, BgStatus *status);
 
+/* Whether the range (within the size) is known to read as zeros from what formats keep in memory; no storage is asked, so that this costs
+ * less than reading. False: it may all the same. */
+bool bg_io_reads_zero(BgNode *node, uint64_t offset, uint64_t length);
+
 /* Cached metadata goes to the children, here and at every node below that is writable. */
 int bg_io_write_back(BgNode *node);
 /* Everything written is durable, metadata included. */

@@ -57,6 +57,8 @@ int bg_io_preadv(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t off
   if (node->driver->preadv)
     return bg_align_preadv(node, iov, iovcnt, offset);
   uint64_t length = bg_iov_length(iov, iovcnt);
+  if (node->limits.grows) /* what it shows ends as its storage does, which knows better and without being asked first */
+    return length ? read_mapped(node, iov, iovcnt, offset, length) : 0;
   int64_t size = bg_node_size_inside(node);
   if (size < 0)
     return (int)size;

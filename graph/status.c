@@ -77,3 +77,31 @@ int bg_io_status(BgNode *node, uint64_t offset, uint64_t length, BgStatus *statu
     *status = whole;
   return result;
 }
+
+static bool run_reads_zero(BgNode *node, const BgExtent *run, uint64_t offset)
+{
+  BgNode *below = bg_run_source(node, run);
+  if (run->kind != BG_EXTENT_BACKING || !below)
+    return run->kind == BG_EXTENT_ZERO || run->kind == BG_EXTENT_BACKING;
+  if (below->limits.grows) /* its size is the storage's */
+    return false;
+  int64_t size = bg_node_size_inside(below);
+  if (size < 0)
+    return false;
+  return offset >= (uint64_t)size || bg_io_reads_zero(below, offset, MIN(run->length, (uint64_t)size - offset));
+}
+
+bool bg_io_reads_zero(BgNode *node, uint64_t offset, uint64_t length)
+{
+  if (node->driver->preadv)
+    return false;
+  BgRuns runs;
+  bg_runs_init(&runs, node, offset, length);
+  while (runs.position < runs.end) {
+    uint64_t start = runs.position;
+    BgExtent run;
+    if (bg_runs_next(&runs, &run) || !run_reads_zero(node, &run, start))
+      return false;
+  }
+  return true;
+}

@@ -76,21 +76,17 @@ static int fill_make(BgNode *node, uint64_t offset, uint64_t length, bool reads_
   if (size < 0)
     return (int)size;
   uint64_t inside = offset < (uint64_t)size ? MIN(length, (uint64_t)size - offset) : 0;
-  BgStatus status = {true, length};
-  int result = reads_zero && inside ? bg_io_status(node, offset, inside, &status) : 0;
-  if (result)
-    return result;
-  if (reads_zero && status.zero && status.length >= inside)
+  if (reads_zero && (!inside || bg_io_reads_zero(node, offset, inside)))
     return 0;
-  fill->buffer = malloc(length);
-  if (!fill->buffer)
+  void *buffer = malloc(length);
+  if (!buffer)
     return -ENOMEM;
-  struct iovec iov = {fill->buffer, length};
-  result = bg_io_preadv(node, &iov, 1, offset);
-  if (result) {
-    free(fill->buffer);
-    fill->buffer = NULL;
-  }
+  struct iovec iov = {buffer, length};
+  int result = bg_io_preadv(node, &iov, 1, offset);
+  if (result || (reads_zero && bg_iov_is_zero(&iov, 1)))
+    free(buffer);
+  else
+    fill->buffer = buffer;
   return result;
 }
 
