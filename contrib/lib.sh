@@ -9,6 +9,8 @@ build_packages=(autoconf automake pkg-config gcc libc6-dev make libfuse3-dev fus
 # shellcheck disable=SC2034
 test_packages=(libcriterion-dev qemu-utils qemu-system-common fio e2fsprogs util-linux mount procps attr openssl time jq
   mandoc shellcheck strace)
+# shellcheck disable=SC2034
+bench_packages=(qemu-utils qemu-system-common libnbd-bin valgrind fio e2fsprogs util-linux mount openssl jq)
 
 say() {
   printf '%s: %s\n' "${0##*/}" "$*"

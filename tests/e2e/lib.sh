@@ -13,12 +13,7 @@ helpers=${BLOCKGRAPHFS_HELPERS:-${BLOCKGRAPHFS%/*}/tests/e2e}
 PATH=$PATH:/usr/sbin:/sbin
 LC_ALL=C
 export BLOCKGRAPHFS PATH LC_ALL
-
-declare -A daemon_of=() # mount point → process
-own_processes=()
-own_loops=()
-own_mounts=() # other than blockgraphfs's
-own_scratch=
+. "$source_dir/contrib/scratch.sh"
 
 # Pipelines fail with any of their parts (pipefail), so never `| grep -q`: it leaves early, and what feeds it
 # dies of SIGPIPE.
@@ -71,139 +66,7 @@ sanitized() {
   [[ $(ldd "$BLOCKGRAPHFS") =~ lib(asan|tsan|ubsan) ]]
 }
 
-# ── scratch directory and cleaning up ──
-
-# Ends a process this test started: first kindly, then not.
-end_process() {
-  local pid=$1
-  [[ -n $pid ]] || return 0
-  process_runs "$pid" || return 0
-  kill -TERM "$pid" 2>/dev/null || return 0
-  if ! poll 3 process_gone "$pid"; then
-    kill -KILL "$pid" 2>/dev/null || true
-    poll 3 process_gone "$pid" || true
-  fi
-}
-
-cleanup() {
-  local status=$? mountpoint pid loop
-  trap - ERR
-  set +e
-  cd "$scratch"
-  for mountpoint in "${own_mounts[@]}"; do umount -l "$mountpoint" 2>/dev/null; done
-  for loop in "${own_loops[@]}"; do losetup -d "$loop" 2>/dev/null; done
-  for pid in "${own_processes[@]}"; do end_process "$pid"; done
-  for mountpoint in "${!daemon_of[@]}"; do
-    if is_mounted "$mountpoint"; then
-      umount -l "$mountpoint" 2>/dev/null || fusermount3 -uz "$mountpoint" 2>/dev/null
-    fi
-    end_process "${daemon_of[$mountpoint]}"
-  done
-  cd /
-  [[ -n $own_scratch ]] && rm -rf --one-file-system "$own_scratch"
-  exit "$status"
-}
-
-make_scratch() {
-  local parent=${TMPDIR:-/tmp}
-  if [[ -w /dev/shm ]]; then
-    parent=/dev/shm
-  fi
-  own_scratch=$(mktemp -d "$parent/blockgraphfs-e2e.XXXXXX")
-  chmod 755 "$own_scratch"
-  scratch=$own_scratch
-}
-
-if [[ -n ${E2E_SCRATCH:-} ]]; then
-  scratch=$E2E_SCRATCH
-else
-  make_scratch
-fi
-trap cleanup EXIT
-trap 'exit 143' TERM
-trap 'exit 130' INT
-cd "$scratch"
-
-# ── waiting ──
-
-# poll SECONDS COMMAND…: until the command succeeds; fails after that time.
-poll() {
-  local deadline=$((${EPOCHREALTIME/./} + $1 * 1000000))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    ((${EPOCHREALTIME/./} < deadline)) || return 1
-    sleep 0.05
-  done
-}
-
-# wait_for SECONDS WHAT COMMAND…: the same, and the test fails naming WHAT.
-wait_for() {
-  local seconds=$1 what=$2
-  shift 2
-  poll "$seconds" "$@" || fail "after $seconds s still not: $what"
-}
-
-process_runs() {
-  local state
-  state=$(ps -o stat= -p "$1" 2>/dev/null) && [[ $state != Z* ]]
-}
-
-process_gone() {
-  ! process_runs "$1"
-}
-
-# ── mounts ──
-
-is_mounted() {
-  # Not realpath: an ordinary user's mount does not let root in.
-  local path=$1
-  [[ $path == /* ]] || path=$PWD/$path
-  grep -qF " $path " /proc/self/mountinfo
-}
-
-# mount_graph MOUNTPOINT ARGUMENT…: runs `blockgraphfs -f ARGUMENT… MOUNTPOINT` and waits until it serves. Its log goes to
-# MOUNTPOINT.log; $daemon is its process. The array `runner` holds what it is run through: runner=("${user_runner[@]}").
-runner=()
-mount_graph() {
-  local mountpoint=$1
-  shift
-  mkdir -p "$mountpoint"
-  # The daemon must not inherit what the test holds open: files of a mount, the input of a process.
-  "${runner[@]}" "$BLOCKGRAPHFS" -f "$@" "$mountpoint" </dev/null >"$mountpoint.log" 2>&1 7>&- 8>&- 9>&- &
-  daemon=$!
-  daemon_of[$mountpoint]=$daemon
-  if ! poll 20 mounted_or_ended "$mountpoint" "$daemon" || ! is_mounted "$mountpoint"; then
-    cat "$mountpoint.log" >&2
-    fail "mounting $* did not work"
-  fi
-}
-
-mounted_or_ended() {
-  is_mounted "$1" || process_gone "$2"
-}
-
-# unmount MOUNTPOINT: unmounts what mount_graph mounted, waits for the daemon; it must have ended with 0.
-unmount() {
-  local mountpoint=$1 pid=${daemon_of[$1]} status=0
-  if (($(id -u) == 0 && ${#runner[@]} == 0)); then
-    umount "$mountpoint" || fail "cannot unmount $mountpoint"
-  else
-    "${runner[@]}" fusermount3 -u "$mountpoint" || fail "cannot unmount $mountpoint"
-  fi
-  wait_for 30 "the daemon of $mountpoint ends" process_gone "$pid"
-  wait "$pid" || status=$?
-  unset "daemon_of[$mountpoint]"
-  if ((status != 0)); then
-    cat "$mountpoint.log" >&2
-    fail "the daemon of $mountpoint ended with $status"
-  fi
-}
-
-# background COMMAND…: runs it, registers it for cleaning up; its process is $!.
-background() {
-  "$@" &
-  own_processes+=("$!")
-}
+begin_scratch "${E2E_SCRATCH:-}"
 
 # ── what a daemon has open ──
 
@@ -320,12 +183,6 @@ assert_content() {
 
 # ── making content ──
 
-# random_bytes COUNT SEED: pseudo-random bytes, the same for the same seed.
-random_bytes() {
-  openssl enc -aes-128-ctr -nosalt -K "$(printf '%032x' "$2")" -iv 00000000000000000000000000000000 \
-    </dev/zero 2>/dev/null | head -c "$1" || true
-}
-
 # poke FILE OFFSET HEX…: writes bytes over a file, e.g. poke a.qcow2 20 00 00 00 28.
 poke() {
   local file=$1 offset=$2 bytes
@@ -346,8 +203,6 @@ forget_backing_format() {
 
 # Runs the test again inside a mount namespace of its own, where /dev/fuse can be opened by everybody, as
 # Debian ships it: `as_user COMMAND…` then runs things as uid 65534. The machine's own /dev/fuse stays as it is.
-user_id=65534
-user_runner=(setpriv "--reuid=$user_id" "--regid=$user_id" --clear-groups --)
 enter_user_namespace() {
   need_root
   need_tools setpriv unshare fusermount3
@@ -362,16 +217,7 @@ enter_user_namespace() {
     [[ -z $own_scratch ]] || rm -rf --one-file-system "$own_scratch"
     exit 0
   fi
-  mkdir -p "$scratch/dev" "$scratch/user"
-  mount -t tmpfs -o mode=755 tmpfs "$scratch/dev" || skip "tmpfs cannot be mounted"
-  mknod -m 666 "$scratch/dev/fuse" c 10 229 || skip "device nodes cannot be made"
-  mount --bind "$scratch/dev/fuse" /dev/fuse
-  install -m 755 "$BLOCKGRAPHFS" "$scratch/dev/blockgraphfs"
-  BLOCKGRAPHFS=$scratch/dev/blockgraphfs
+  mkdir -p "$scratch/user"
   chown "$user_id:$user_id" "$scratch/user"
-  { as_user sh -c ': <>/dev/fuse'; } 2>/dev/null || skip "uid $user_id cannot open /dev/fuse"
-}
-
-as_user() {
-  "${user_runner[@]}" "$@"
+  open_fuse_to_everybody "$scratch/dev" >why || skip "$(<why)"
 }
