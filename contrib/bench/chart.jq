@@ -20,7 +20,7 @@ def text($x; $y; $more): "<text x=\"\($x)\" y=\"\($y)\" \($more)>\(escaped)</tex
     | text(10; 18; "font-size=\"13\"")),
   ($systems | to_entries[] | (10 + .key * 130) as $x
     | "<circle cx=\"\($x + 4)\" cy=\"36\" r=\"4\" fill=\"\(colours[.key])\"/>", (.value | text($x + 12; 40; ""))),
-  (range(-3; 3) | exp10 as $at | ($at | place) as $x
+  ((0.001, 0.01, 0.1, 1, 10, 100) as $at | ($at | place) as $x
     | "<line x1=\"\($x)\" x2=\"\($x)\" y1=\"\(top - 8)\" y2=\"\($bottom)\" stroke=\"\(if $at == 1 then "#d62728" else "#dddddd" end)\"/>",
       ($at | tostring | text($x; top - 11; "text-anchor=\"middle\""))),
   ($rows | to_entries[] | (top + row_height * (.key + 0.5)) as $y | .value as $row

@@ -44,6 +44,6 @@ fi
 if command -v shellcheck >/dev/null; then
   note "shellcheck finds no fault"
   cd "$source_dir"
-  shellcheck contrib/deps contrib/quickstart contrib/check contrib/lib.sh contrib/bench/* contrib/completion/* .ci/run \
-    tests/e2e/run tests/e2e/*.sh >&2
+  shellcheck contrib/deps contrib/quickstart contrib/check contrib/lib.sh contrib/scratch.sh contrib/bench/run contrib/bench/*.sh \
+    contrib/completion/* .ci/run tests/e2e/run tests/e2e/*.sh >&2
 fi
