@@ -16,6 +16,7 @@
 #ifndef BG_DRIVER_H
 #define BG_DRIVER_H
 
+#include "drivers/bitmap.h"
 #include "drivers/child.h"
 #include "drivers/error.h"
 #include "drivers/options.h"
@@ -60,6 +61,11 @@ struct BgHost {
    * epoch() after the metadata changed; once epoch_passed() of that value is true, no such request is left. Any thread. */
   uint64_t (*epoch)(BgHost *host);
   bool (*epoch_passed)(BgHost *host, uint64_t epoch);
+
+  /* The node's dirty bitmaps; never NULL. The core marks what requests change and follows resize(). A driver that keeps bitmaps in the
+   * image adds them (persistent) when the node becomes writable, stores and removes them when it ceases to be, and marks what it changes of
+   * the disk by itself. */
+  BgBitmaps *bitmaps;
 };
 
 typedef enum {
@@ -77,13 +83,15 @@ typedef struct BgExtent {
   BgExtentKind kind;
   unsigned flags;
   uint64_t length; /* > 0, at most what was asked */
-  BgChild *child;  /* DATA: where; ZERO: where too if the space stays allocated, else NULL; NULL from a protocol: its own bytes */
+  BgChild *
+      child; /* DATA: where; ZERO: where too if the space stays allocated, else NULL; NULL from a protocol: its own bytes */
   uint64_t offset; /* in child */
 } BgExtent;
 
 /* Space for new data, between reserve and commit or abort. */
 typedef struct BgReservation {
-  uint64_t offset, length; /* the node's range: whole granules, covers the first byte asked for, may pass the end of the disk */
+  uint64_t offset,
+      length; /* the node's range: whole granules, covers the first byte asked for, may pass the end of the disk */
   BgChild *child;
   uint64_t child_offset; /* of the byte at `offset` */
   bool reads_zero;       /* the space reads as zeros already: zero fill need not be written */
@@ -181,8 +189,8 @@ typedef struct BgDriver {
 
   /* The permissions to take on `child` and share of it, from what parties above hold (`perm`) and share (`shared`) of the node.
    * `writable`: the node is or becomes writable. NULL: by role (graph/perm.h). */
-  void (*child_perm)(void *instance, const BgChild *child, bool writable, BgPerm perm, BgPerm shared, BgPerm *child_perm,
-                     BgPerm *child_shared);
+  void (*child_perm)(void *instance, const BgChild *child, bool writable, BgPerm perm, BgPerm shared,
+                     BgPerm *child_perm, BgPerm *child_shared);
 
   /* Facts beside options. NULL: none. */
   void (*info)(void *instance, BgInfo *info);
@@ -209,9 +217,10 @@ typedef struct BgDriver {
 
   /* ── data calls ── */
 
-  void (*limits)(void *instance, BgLimits *limits); /* NULL: alignment 1, granularity 1, grows as the PRIMARY child does */
-  int64_t (*size)(void *instance);                  /* bytes or -errno; never blocks. NULL: the PRIMARY child's */
-  int64_t (*allocated)(void *instance);             /* bytes of storage in use. NULL: the sum of the DATA and METADATA children's */
+  void (*limits)(void *instance,
+                 BgLimits *limits);     /* NULL: alignment 1, granularity 1, grows as the PRIMARY child does */
+  int64_t (*size)(void *instance);      /* bytes or -errno; never blocks. NULL: the PRIMARY child's */
+  int64_t (*allocated)(void *instance); /* bytes of storage in use. NULL: the sum of the DATA and METADATA children's */
 
   /* Either both (opaque: I/O goes here) or neither (`map` says where). Reads past the end give zeros; writes past the
    * end come only if limits say that the node grows. */
@@ -247,7 +256,8 @@ typedef struct BgDriver {
    * NULL: nothing to do; formats and filters have none, the core flushes their children. */
   int (*flush)(void *instance);
 
-  /* The core holds the whole node alone. Growth reads as zeros. NULL: the node cannot be resized. */
+  /* The core holds the whole node alone, and its bitmaps have the larger of both sizes. Growth reads as zeros. NULL: the node cannot be
+   * resized. */
   int (*resize)(void *instance, uint64_t size);
 } BgDriver;
 

@@ -70,8 +70,8 @@ static void add_fact(JsonBuilder *builder, const char *name, GVariant *value)
 /* Facts that stand elsewhere in the report, or under another name. */
 static bool is_general(const char *name)
 {
-  static const char *const names[] = {"cluster-size", "dirty",   "backing-file",     "backing-format",
-                                      "snapshots",    "bitmaps", "snapshot-details", NULL};
+  static const char *const names[] = {"cluster-size",     "dirty", "backing-file", "backing-format", "snapshots",
+                                      "snapshot-details", NULL};
   return g_strv_contains(names, name);
 }
 
@@ -128,11 +128,38 @@ static void add_image(JsonBuilder *builder, const BgSeenNode *seen, const char *
 
 /* ── text ── */
 
+static void print_bitmap(GVariant *bitmap)
+{
+  const char *name = "", *flag;
+  uint64_t granularity = 0;
+  GVariantIter *flags = NULL;
+  g_variant_lookup(bitmap, "name", "&s", &name);
+  g_variant_lookup(bitmap, "granularity", "t", &granularity);
+  g_autofree char *shown = bg_escape(name);
+  printf("bitmap '%s': granularity %" PRIu64, shown, granularity);
+  if (g_variant_lookup(bitmap, "flags", "as", &flags)) {
+    while (g_variant_iter_next(flags, "&s", &flag))
+      printf(", %s", flag);
+    g_variant_iter_free(flags);
+  }
+  printf("\n");
+}
+
+static void print_bitmaps(GVariant *bitmaps)
+{
+  for (gsize i = 0; i < g_variant_n_children(bitmaps); i++) {
+    g_autoptr(GVariant) bitmap = g_variant_get_child_value(bitmaps, i);
+    print_bitmap(bitmap);
+  }
+}
+
 static void print_facts(const BgSeenNode *seen)
 {
   for (guint i = 0; i < seen->facts->len; i++) {
     const BgSeenFact *one = seen->facts->pdata[i];
-    if (strcmp(one->name, "snapshot-details") == 0)
+    if (strcmp(one->name, "bitmaps") == 0)
+      print_bitmaps(one->value);
+    if (strcmp(one->name, "snapshot-details") == 0 || strcmp(one->name, "bitmaps") == 0)
       continue;
     g_autofree char *value = g_variant_print(one->value, FALSE);
     const char *text =

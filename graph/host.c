@@ -27,5 +27,6 @@ static bool host_epoch_passed(BgHost *host, uint64_t epoch)
 
 void bg_host_init(BgNode *node)
 {
-  node->host = (BgHost){node->name, bg_open_child, host_has_child, host_event, host_epoch, host_epoch_passed};
+  node->host =
+      (BgHost){node->name, bg_open_child, host_has_child, host_event, host_epoch, host_epoch_passed, bg_bitmaps_new()};
 }

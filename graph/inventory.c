@@ -43,6 +43,8 @@ static void node_free(gpointer data)
   g_ptr_array_unref(seen->users);
   g_ptr_array_unref(seen->options);
   g_ptr_array_unref(seen->facts);
+  if (seen->bitmaps)
+    g_ptr_array_unref(seen->bitmaps);
   bg_node_state_clear(&seen->state);
   g_free(seen->filename);
   g_free(seen->name);
@@ -221,6 +223,7 @@ BgInventory *bg_inventory_take(BgGraph *graph)
     seen->size = bg_node_size(seen->node);
     seen->allocated = bg_node_allocated(seen->node);
     ask_driver(seen);
+    seen->bitmaps = bg_bitmaps_look(seen->node->host.bitmaps);
   }
   return inventory;
 }

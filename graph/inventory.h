@@ -42,6 +42,7 @@ struct BgSeenNode {
   GPtrArray *users;   /* BgSeenUser * */
   GPtrArray *options; /* BgSeenOption *: the ones every node has, then the driver's; unset strings are left out */
   GPtrArray *facts;   /* BgSeenFact *: the driver's `info`; empty while the node is being changed */
+  GPtrArray *bitmaps; /* BgBitmapInfo *: the node's dirty bitmaps */
   BgNodeState state;
   char *filename;          /* NULL: none */
   int64_t size, allocated; /* bytes, or -errno */

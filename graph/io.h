@@ -47,6 +47,15 @@ int bg_io_write_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t
 /* Takes the range of whole granules around [offset, offset+length) in node->ranges. */
 void bg_io_lock_granules(BgNode *node, BgRange *range, uint64_t offset, uint64_t length, bool exclusive);
 
+/* Takes note of a change that is about to be made, whether it succeeds or not: for the node's bitmaps. */
+static inline void bg_io_will_change(BgNode *node, uint64_t offset, uint64_t length)
+{
+  if (node->limits.grows)
+    bg_bitmaps_mark_growing(node->host.bitmaps, offset, length);
+  else
+    bg_bitmaps_mark(node->host.bitmaps, offset, length);
+}
+
 /* Takes note of a finished write: for flushes and for those who watch the node's bytes. */
 void bg_io_wrote(BgNode *node);
 

@@ -47,6 +47,7 @@ void bg_node_free(BgNode *node)
   g_clear_error(&node->storage_error);
   g_free(node->settle_failure);
   bg_node_state_clear(&node->state);
+  bg_bitmaps_free(node->host.bitmaps);
   bg_ranges_clear(&node->ranges);
   pthread_rwlock_destroy(&node->life);
   pthread_mutex_destroy(&node->state_lock);

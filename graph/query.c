@@ -99,6 +99,35 @@ static void add_facts(JsonBuilder *builder, const BgSeenNode *node)
   json_builder_end_object(builder);
 }
 
+static void add_bool(JsonBuilder *builder, const char *name, bool value)
+{
+  json_builder_set_member_name(builder, name);
+  json_builder_add_boolean_value(builder, value);
+}
+
+/* As QMP has them. */
+static void add_bitmaps(JsonBuilder *builder, const BgSeenNode *node)
+{
+  if (!node->bitmaps->len)
+    return;
+  json_builder_set_member_name(builder, "dirty-bitmaps");
+  json_builder_begin_array(builder);
+  for (guint i = 0; i < node->bitmaps->len; i++) {
+    const BgBitmapInfo *bitmap = node->bitmaps->pdata[i];
+    json_builder_begin_object(builder);
+    add_text(builder, "name", bitmap->name);
+    add_number(builder, "granularity", (int64_t)bitmap->granularity);
+    add_number(builder, "count", (int64_t)bitmap->count);
+    add_bool(builder, "recording", bitmap->recording);
+    add_bool(builder, "busy", false);
+    add_bool(builder, "persistent", bitmap->persistent);
+    if (bitmap->inconsistent)
+      add_bool(builder, "inconsistent", true);
+    json_builder_end_object(builder);
+  }
+  json_builder_end_array(builder);
+}
+
 static void add_children(JsonBuilder *builder, const BgSeenNode *node)
 {
   json_builder_set_member_name(builder, "children");
@@ -145,6 +174,7 @@ static void add_node(JsonBuilder *builder, const BgSeenNode *node)
   add_bytes(builder, "allocated", node->allocated);
   add_options(builder, node);
   add_facts(builder, node);
+  add_bitmaps(builder, node);
   json_builder_set_member_name(builder, "read-write");
   json_builder_add_boolean_value(builder, node->read_write);
   add_text(builder, "write-state", bg_write_state_name(node->state.write_state));

@@ -23,18 +23,29 @@ static int clear_last_granule(BgNode *node, uint64_t old_size, uint64_t size)
   return 0;
 }
 
-/* The whole node is held. */
-static int resize_held(BgNode *node, uint64_t size)
+/* The whole node is held; its bitmaps have the larger of both sizes. */
+static int resize_marked(BgNode *node, int64_t old_size, uint64_t size)
 {
-  int64_t old_size = bg_node_size_inside(node);
-  if (old_size < 0)
-    return (int)old_size;
   int result = node->driver->resize(node->instance, size);
   if (result || size <= (uint64_t)old_size || !bg_node_edge_by_role(node, BG_ROLE_COW))
     return result;
   result = clear_last_granule(node, (uint64_t)old_size, size);
   if (result && node->driver->resize(node->instance, (uint64_t)old_size))
     g_warning("node '%s': could not be brought back to its old size", node->name);
+  return result;
+}
+
+/* The whole node is held. */
+static int resize_held(BgNode *node, uint64_t size)
+{
+  int64_t old_size = bg_node_size_inside(node);
+  if (old_size < 0)
+    return (int)old_size;
+  bg_bitmaps_grow(node->host.bitmaps, size);
+  int result = resize_marked(node, old_size, size);
+  int64_t new_size = bg_node_size_inside(node);
+  if (new_size >= 0)
+    bg_bitmaps_resize(node->host.bitmaps, (uint64_t)new_size);
   return result;
 }
 

@@ -202,6 +202,7 @@ int bg_io_pwritev_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint6
     if (offset > (uint64_t)size || length > (uint64_t)size - offset)
       return -ENOSPC;
   }
+  bg_io_will_change(node, offset, length);
   Write write = {node, iov, iovcnt, offset, length, 0};
   int result = node->driver->pwritev ? bg_align_pwritev(node, iov, iovcnt, offset) : write_mapped(&write);
   bg_io_wrote(node);
@@ -211,5 +212,6 @@ int bg_io_pwritev_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint6
 int bg_io_write_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
   Write write = {node, iov, iovcnt, offset, bg_iov_length(iov, iovcnt), 0};
+  bg_io_will_change(node, offset, write.length);
   return node->driver->reserve ? write_allocating(&write) : write_in_place(&write);
 }

@@ -126,6 +126,7 @@ int bg_io_zero(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags
   }
   if (!length)
     return 0;
+  bg_io_will_change(node, offset, length);
   if (node->common.discard != BG_DISCARD_UNMAP)
     flags &= ~BG_ZERO_MAY_UNMAP;
   int result = node->driver->zero ? zero_by_driver(node, offset, length, (uint64_t)size, flags, fallback)
@@ -158,6 +159,7 @@ int bg_io_discard(BgNode *node, uint64_t offset, uint64_t length)
   if (node->common.discard != BG_DISCARD_UNMAP || offset >= (uint64_t)size)
     return 0;
   length = MIN(length, (uint64_t)size - offset);
+  bg_io_will_change(node, offset, length);
   if (!node->driver->discard)
     return discard_below(node, offset, length);
   Cut cut = cut_granules(node, offset, length, (uint64_t)size);

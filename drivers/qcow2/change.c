@@ -24,8 +24,6 @@ static bool check_writable(Qcow2 *q, const Qcow2Header *header, GError **error)
     bg_set_error(error, EROFS, "The image is damaged: %s", reason);
   else if (header->incompatible & QCOW2_INCOMPAT_CORRUPT)
     bg_set_error(error, EROFS, "The image is marked as corrupt; repair it with 'blockgraphfs check --repair all'");
-  else if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
-    bg_set_error(error, EROFS, "The image has persistent bitmaps, which writing cannot keep up to date yet");
   else if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE && header->snapshot_count)
     bg_set_error(error, EROFS, "The image has snapshots, whose data in the data file a writer would overwrite");
   else
@@ -81,6 +79,7 @@ bool qcow2_reload(Qcow2 *q, GError **error)
 {
   Qcow2Header header = {0};
   Qcow2Snapshots snapshots = {0};
+  Qcow2Bitmaps bitmaps = {0};
   uint64_t *l1;
   if (!qcow2_header_read(q->file, &header, error))
     return false;
@@ -88,25 +87,30 @@ bool qcow2_reload(Qcow2 *q, GError **error)
   if (!qcow2_is_same_shape(q, &header))
     bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
   else
-    good = qcow2_snapshots_read(q->file, &header, &snapshots, error) && qcow2_l1_read(q->file, &header, &l1, error);
+    good = qcow2_snapshots_read(q->file, &header, &snapshots, error) &&
+           qcow2_bitmaps_read(q->file, &header, &bitmaps, error) && qcow2_l1_read(q->file, &header, &l1, error);
   if (!good) {
     qcow2_snapshots_clear(&snapshots);
+    qcow2_bitmaps_clear(&bitmaps);
     qcow2_header_clear(&header);
     return false;
   }
   pthread_rwlock_wrlock(&q->lock);
   uint64_t *old_l1 = q->l1;
   Qcow2Snapshots old_snapshots = q->snapshots;
+  Qcow2Bitmaps old_bitmaps = q->bitmaps;
   q->l1 = l1;
   q->l1_entries = header.l1_entries;
   q->l1_offset = header.l1_offset;
   q->snapshots = snapshots;
   q->snapshots_offset = header.snapshots_offset;
+  q->bitmaps = bitmaps;
   qcow2_cache_clear(&q->l2);
   pthread_rwlock_unlock(&q->lock);
   atomic_store(&q->size, header.size);
   g_free(old_l1);
   qcow2_snapshots_clear(&old_snapshots);
+  qcow2_bitmaps_clear(&old_bitmaps);
 
   pthread_mutex_lock(&q->header_lock);
   Qcow2Header old = q->header;
@@ -118,8 +122,8 @@ bool qcow2_reload(Qcow2 *q, GError **error)
 
 static void set_writer_marks(Qcow2Header *header, const void *data)
 {
-  (void)data;
-  uint64_t kept = QCOW2_AUTOCLEAR_BITMAPS;
+  const Qcow2Bitmaps *bitmaps = data;
+  uint64_t kept = bitmaps->damage ? 0 : QCOW2_AUTOCLEAR_BITMAPS;
   if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE)
     kept |= QCOW2_AUTOCLEAR_DATA_RAW;
   header->autoclear &= kept;
@@ -158,6 +162,15 @@ static bool mend_dirty(Qcow2 *q, GError **error)
   return !(q->header.incompatible & QCOW2_INCOMPAT_DIRTY) || (qcow2_check_dirty(q, error) && qcow2_reload(q, error));
 }
 
+/* Nothing was written yet. A bitmap whose mark cannot be taken off counts as not stored. */
+static int undo_up(Qcow2 *q, const Change *change)
+{
+  bg_bitmaps_remove_persistent(q->host->bitmaps);
+  int bitmaps = qcow2_bitmaps_unmark(q), header = settle_header(q, restore_marks, change);
+  qcow2_writer_drop(q);
+  return bitmaps < 0 ? bitmaps : header;
+}
+
 static bool settle_up(Qcow2 *q, Change *change, GError **error)
 {
   if (!qcow2_reload(q, error) || !check_writable(q, &q->header, error) || !mend_dirty(q, error))
@@ -167,20 +180,23 @@ static bool settle_up(Qcow2 *q, Change *change, GError **error)
   change->autoclear = header.autoclear;
   if (!qcow2_writer_load(q, &header, error))
     return false;
-  int r = settle_header(q, set_writer_marks, NULL);
+  qcow2_bitmaps_load(q);
+  int r = settle_header(q, set_writer_marks, &q->bitmaps);
   if (r == 0)
-    return true;
-  bg_set_error_errno(error, -r, "Cannot write the header");
-  settle_header(q, restore_marks, change);
-  qcow2_writer_drop(q);
-  return false;
+    r = qcow2_bitmaps_mark(q, false);
+  if (r < 0) {
+    bg_set_error_errno(error, -r, "Cannot write the header");
+    undo_up(q, change);
+    return false;
+  }
+  if (q->bitmaps.damage)
+    q->host->event(q->host, BG_EVENT_WARNING, q->bitmaps.damage);
+  return true;
 }
 
-static bool settle_down(Qcow2 *q, Change *change, GError **error)
+/* All metadata is out, and durable. */
+static int settle_metadata(Qcow2 *q)
 {
-  Qcow2Header header = header_now(q);
-  change->incompatible = header.incompatible;
-  change->autoclear = header.autoclear;
   int r = 0;
   for (int i = 0; r == 0 && i < DOWN_ROUNDS && (i == 0 || !qcow2_is_clean(q)); i++)
     r = qcow2_write_back(q);
@@ -188,6 +204,19 @@ static bool settle_down(Qcow2 *q, Change *change, GError **error)
     r = q->data->ops->flush(q->data);
   if (r == 0)
     r = q->file->ops->flush(q->file);
+  return r;
+}
+
+static bool settle_down(Qcow2 *q, Change *change, GError **error)
+{
+  Qcow2Header header = header_now(q);
+  change->incompatible = header.incompatible;
+  change->autoclear = header.autoclear;
+  int r = settle_metadata(q);
+  if (r == 0)
+    r = qcow2_bitmaps_store(q);
+  if (r == 0 && !qcow2_is_clean(q))
+    r = settle_metadata(q);
   if (r == 0)
     r = settle_header(q, clear_dirty, NULL);
   if (r < 0)
@@ -195,10 +224,28 @@ static bool settle_down(Qcow2 *q, Change *change, GError **error)
   return r == 0;
 }
 
+/* A downgrade that failed may have taken marks off bitmaps: no writer comes in before they are there again. */
+static bool settle_same(Qcow2 *q, Change *change, GError **error)
+{
+  int r = change->writable && q->bitmaps.owed ? qcow2_bitmaps_mark(q, false) : 0;
+  if (r < 0)
+    bg_set_error_errno(error, -r, "Cannot mark the bitmaps as in use");
+  return r == 0;
+}
+
+/* It stays writable. */
+static int undo_down(Qcow2 *q, const Change *change)
+{
+  int bitmaps = qcow2_bitmaps_mark(q, false), header = settle_header(q, restore_marks, change);
+  return bitmaps < 0 ? bitmaps : header;
+}
+
 bool qcow2_change_settle(void *instance, void *pending, GError **error)
 {
   Change *change = pending;
-  change->settled = !change->turns || (change->writable ? settle_up : settle_down)(instance, change, error);
+  change->settled = (!change->turns     ? settle_same
+                     : change->writable ? settle_up
+                                        : settle_down)(instance, change, error);
   return change->settled;
 }
 
@@ -212,8 +259,10 @@ void qcow2_change_commit(void *instance, void *pending)
   qcow2_cache_set_limit(&q->blocks, q->options->refcount_cache_size);
   q->writable = change->writable;
   pthread_rwlock_unlock(&q->lock);
-  if (change->turns && !change->writable)
+  if (change->turns && !change->writable) {
+    bg_bitmaps_remove_persistent(q->host->bitmaps);
     qcow2_writer_drop(q);
+  }
   g_free(change);
 }
 
@@ -222,10 +271,9 @@ void qcow2_change_abort(void *instance, void *pending)
   Qcow2 *q = instance;
   Change *change = pending;
   if (change->turns && change->settled) {
-    if (settle_header(q, restore_marks, change) < 0)
+    int r = change->writable ? undo_up(q, change) : undo_down(q, change);
+    if (r < 0)
       q->host->event(q->host, BG_EVENT_WARNING, "The marks in the header could not be set back");
-    if (change->writable)
-      qcow2_writer_drop(q);
   }
   g_free(change);
 }

@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-enum { ENTRY_SIZE = 24, PIECE = 8192 };
-#define TABLE_RESERVED UINT64_C(0xff000000000001fe)
+enum { PIECE = 8192 };
 
 static void unreadable(Qcow2Check *check, const char *what, int r)
 {
@@ -16,7 +15,7 @@ static void unreadable(Qcow2Check *check, const char *what, int r)
 static int walk_entry(Qcow2Check *check, uint64_t entry)
 {
   uint64_t at = qcow2_entry_offset(entry);
-  if (entry & TABLE_RESERVED || at & (check->q->cluster_size - 1) || (at && entry & 1)) {
+  if (entry & QCOW2_BITMAP_TABLE_RESERVED || at & (check->q->cluster_size - 1) || (at && entry & 1)) {
     qcow2_check_found(check, QCOW2_STRUCTURE, 1, "The entry 0x%" PRIx64 " of a bitmap's table is false", entry);
     return 0;
   }
@@ -59,18 +58,19 @@ static int walk_directory(Qcow2Check *check, const uint8_t *directory, uint64_t 
 {
   uint64_t at = 0, bytes = 0;
   for (uint32_t i = 0; i < check->header.bitmap_count; i++) {
-    if (size - at < ENTRY_SIZE)
+    if (size - at < QCOW2_BITMAP_SIZE)
       return false_directory(check, "ends too early");
     const uint8_t *entry = directory + at;
-    uint64_t count = qcow2_get32(entry + 8);
-    uint64_t length = ENTRY_SIZE + (uint64_t)qcow2_get16(entry + 18) + qcow2_get32(entry + 20);
+    uint64_t count = qcow2_get32(entry + QCOW2_BITMAP_ENTRIES);
+    uint64_t length = QCOW2_BITMAP_SIZE + (uint64_t)qcow2_get16(entry + QCOW2_BITMAP_NAME_SIZE) +
+                      qcow2_get32(entry + QCOW2_BITMAP_EXTRA_SIZE);
     length = (length + 7) & ~UINT64_C(7);
     if (length > size - at)
       return false_directory(check, "ends too early");
     bytes += count * 8;
     if (count * 8 > QCOW2_MAX_BITMAP_BYTES || bytes > check->file_size + check->q->cluster_size)
       return false_directory(check, "names tables that cannot be as large as they say");
-    int r = walk_table(check, qcow2_get64(entry), count);
+    int r = walk_table(check, qcow2_get64(entry + QCOW2_BITMAP_TABLE), count);
     if (r < 0)
       return r;
     at += length;

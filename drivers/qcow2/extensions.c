@@ -78,6 +78,7 @@ static bool parse_bitmaps(const uint8_t *data, size_t length, Qcow2Header *heade
     return false;
   }
   header->bitmap_count = qcow2_get32(data);
+  header->bitmaps_reserved = qcow2_get32(data + 4);
   header->bitmaps_size = qcow2_get64(data + 8);
   header->bitmaps_offset = qcow2_get64(data + 16);
   return true;
@@ -99,8 +100,11 @@ bool qcow2_extensions_parse(const uint8_t *area, size_t length, Qcow2Header *hea
       return false;
     if (type == QCOW2_EXT_DATA_FILE && !parse_data_file(data, size, header, error))
       return false;
-    if (type == QCOW2_EXT_BITMAPS && !parse_bitmaps(data, size, header, error))
-      return false;
+    if (type == QCOW2_EXT_BITMAPS) {
+      if (!parse_bitmaps(data, size, header, error))
+        return false;
+      header->bitmaps_at = header->header_length + at + 8;
+    }
     if (type == QCOW2_EXT_CRYPTO && size >= 16) {
       header->crypto_offset = qcow2_get64(data);
       header->crypto_size = qcow2_get64(data + 8);

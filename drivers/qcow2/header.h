@@ -23,12 +23,13 @@ typedef struct Qcow2Header {
   uint32_t header_length;
   unsigned compression;
   uint32_t bitmap_count;
-  uint64_t bitmaps_offset,
-      bitmaps_size; /* the directory of bitmaps; for the checker, which looks whether they can be true */
-  uint64_t crypto_offset, crypto_size; /* the encryption header; the same */
-  char *backing_file;                  /* NULL: none */
-  char *backing_format;                /* NULL: not recorded */
-  char *data_file;                     /* NULL: not recorded */
+  uint32_t bitmaps_reserved;             /* must be zero */
+  uint64_t bitmaps_offset, bitmaps_size; /* the directory of bitmaps; not checked */
+  uint64_t bitmaps_at;                   /* of the extension's data, in the file; 0: there is none */
+  uint64_t crypto_offset, crypto_size;   /* the encryption header; the same */
+  char *backing_file;                    /* NULL: none */
+  char *backing_format;                  /* NULL: not recorded */
+  char *data_file;                       /* NULL: not recorded */
 } Qcow2Header;
 
 /* Reads the header with its extensions and checks every field that can be checked alone (SAFETY.md, "Hostile images"). On

@@ -14,6 +14,7 @@
 #define BG_QCOW2_IMAGE_H
 
 #include "drivers/driver.h"
+#include "drivers/qcow2/bitmaps.h"
 #include "drivers/qcow2/cache.h"
 #include "drivers/qcow2/header.h"
 #include "drivers/qcow2/snapshots.h"
@@ -80,6 +81,8 @@ typedef struct Qcow2 {
   Qcow2Cache l2;
   Qcow2Snapshots snapshots;
   uint64_t snapshots_offset;
+  Qcow2Bitmaps
+      bitmaps; /* what only control calls and resize change, one at a time, they may look at without the lock */
 
   /* Under `lock`, and filled while the image is writable only. */
   uint64_t *reftable; /* host byte order */
@@ -245,6 +248,21 @@ bool qcow2_l1_read(BgChild *file, const Qcow2Header *header, uint64_t **l1, GErr
 /* Everything a writer needs and a reader does not: refcount table, overlap sets, allocator. `lock` not held; no one writes. */
 bool qcow2_writer_load(Qcow2 *q, const Qcow2Header *header, GError **error);
 void qcow2_writer_drop(Qcow2 *q);
+
+/* ── bitmaps.c, bitmaps-load.c, bitmaps-store.c ── */
+
+/* Marks on disk, durably, each bitmap that is going to differ from it as in use: those that record, or `all`. 0 or -errno; after an error it
+ * is owed: nobody may write before it was done. */
+int qcow2_bitmaps_mark(Qcow2 *q, bool all);
+/* What was marked since they were read is as it was. Durable; 0 or -errno. */
+int qcow2_bitmaps_unmark(Qcow2 *q);
+/* Hands the bitmaps to the core, with their bits where those can be read. */
+void qcow2_bitmaps_load(Qcow2 *q);
+/* No writer is left, all else is durable: bits to disk, marks off. A bitmap for which this does not work stays in use, and is told of.
+ * -errno: the storage fails; again the next time. */
+int qcow2_bitmaps_store(Qcow2 *q);
+/* `lock` held: one reference, no metadata. */
+bool qcow2_bitmaps_may_own(Qcow2 *q, uint64_t cluster);
 
 /* ── create.c ── */
 

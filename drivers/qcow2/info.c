@@ -18,8 +18,6 @@ static void add_header_facts(const Qcow2 *q, const Qcow2Header *header, BgInfo *
     info->add(info, "corrupt", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_CORRUPT)));
   }
   info->add(info, "dirty", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_DIRTY)));
-  if (header->autoclear & QCOW2_AUTOCLEAR_BITMAPS)
-    info->add(info, "bitmaps", g_variant_new_uint32(header->bitmap_count));
   if (q->external) {
     if (header->data_file)
       info->add(info, "data-file", new_text(header->data_file));
@@ -48,6 +46,33 @@ static GVariant *describe(const Qcow2Snapshot *snapshot)
   return g_variant_builder_end(&dict);
 }
 
+static GVariant *describe_bitmap(const Qcow2Bitmap *bitmap)
+{
+  GVariantBuilder dict, flags;
+  g_variant_builder_init(&flags, G_VARIANT_TYPE("as"));
+  if (bitmap->flags & QCOW2_BITMAP_IN_USE)
+    g_variant_builder_add(&flags, "s", "in-use");
+  if (bitmap->flags & QCOW2_BITMAP_AUTO)
+    g_variant_builder_add(&flags, "s", "auto");
+  g_variant_builder_init(&dict, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&dict, "{sv}", "name", g_variant_new_string(bitmap->name));
+  uint64_t granularity = bitmap->granularity_bits < 64 ? UINT64_C(1) << bitmap->granularity_bits : 0;
+  g_variant_builder_add(&dict, "{sv}", "granularity", g_variant_new_uint64(granularity));
+  g_variant_builder_add(&dict, "{sv}", "flags", g_variant_builder_end(&flags));
+  return g_variant_builder_end(&dict);
+}
+
+static void add_bitmaps(const Qcow2Bitmaps *bitmaps, BgInfo *info)
+{
+  GVariantBuilder list;
+  if (!bitmaps->count)
+    return;
+  g_variant_builder_init(&list, G_VARIANT_TYPE("aa{sv}"));
+  for (uint32_t i = 0; i < bitmaps->count; i++)
+    g_variant_builder_add_value(&list, describe_bitmap(&bitmaps->list[i]));
+  info->add(info, "bitmaps", g_variant_builder_end(&list));
+}
+
 void qcow2_info(void *instance, BgInfo *info)
 {
   Qcow2 *q = instance;
@@ -66,5 +91,6 @@ void qcow2_info(void *instance, BgInfo *info)
   for (size_t i = 0; i < q->snapshots.count; i++)
     g_variant_builder_add_value(&details, describe(&q->snapshots.list[i]));
   info->add(info, "snapshot-details", g_variant_builder_end(&details));
+  add_bitmaps(&q->bitmaps, info);
   pthread_rwlock_unlock(&q->lock);
 }

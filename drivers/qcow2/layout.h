@@ -72,6 +72,28 @@ enum { QCOW2_FEATURE_INCOMPATIBLE = 0, QCOW2_FEATURE_COMPATIBLE = 1, QCOW2_FEATU
 #define QCOW2_SUBCLUSTERS               32u
 #define QCOW2_MIN_EXTENDED_CLUSTER_BITS 14
 
+/* An entry of the directory of bitmaps: table's offset (8), its entries (4), flags (4), type (1), granularity (1), length of the name (2), of extra
+ * data (4); then extra data and name, padded to 8. */
+enum {
+  QCOW2_BITMAP_TABLE = 0,
+  QCOW2_BITMAP_ENTRIES = 8,
+  QCOW2_BITMAP_FLAGS = 12,
+  QCOW2_BITMAP_TYPE = 16,
+  QCOW2_BITMAP_GRANULARITY = 17,
+  QCOW2_BITMAP_NAME_SIZE = 18,
+  QCOW2_BITMAP_EXTRA_SIZE = 20,
+  QCOW2_BITMAP_SIZE = 24 /* of the fixed part */
+};
+#define QCOW2_BITMAP_IN_USE           (UINT32_C(1) << 0)
+#define QCOW2_BITMAP_AUTO             (UINT32_C(1) << 1)
+#define QCOW2_BITMAP_EXTRA_COMPATIBLE (UINT32_C(1) << 2)
+#define QCOW2_BITMAP_FLAGS_KNOWN      UINT32_C(7)
+#define QCOW2_BITMAP_DIRTY_TRACKING   1u
+
+/* An entry of a bitmap's table: an offset, or none and whether all bits are set. */
+#define QCOW2_BITMAP_ONES           UINT64_C(1)
+#define QCOW2_BITMAP_TABLE_RESERVED UINT64_C(0xff000000000001fe)
+
 /* Entries of the refcount table. */
 #define QCOW2_REFTABLE_MASK (~UINT64_C(511))
 
@@ -85,7 +107,8 @@ enum { QCOW2_FEATURE_INCOMPATIBLE = 0, QCOW2_FEATURE_COMPATIBLE = 1, QCOW2_FEATU
 #define QCOW2_MAX_BACKING_NAME   1023u
 #define QCOW2_MAX_BITMAPS        65535u
 #define QCOW2_MAX_BITMAP_BYTES   (UINT64_C(64) << 20) /* of the directory, and of one bitmap's table */
-#define QCOW2_MAX_OFFSET         (UINT64_C(1) << 56)  /* what an entry can name ends here */
+#define QCOW2_MAX_BITMAP_NAME    1023u
+#define QCOW2_MAX_OFFSET         (UINT64_C(1) << 56) /* what an entry can name ends here */
 
 static inline uint16_t qcow2_get16(const void *at)
 {

@@ -17,9 +17,22 @@ static void add_range(const Qcow2 *q, GArray *ranges, uint64_t offset, uint64_t 
     g_array_append_val(ranges, range);
 }
 
-void qcow2_overlap_ranges(Qcow2 *q)
+/* The directory of bitmaps and their tables. */
+static void add_bitmaps(const Qcow2 *q, GArray *ranges)
+{
+  add_range(q, ranges, q->bitmaps.offset, q->bitmaps.size);
+  for (uint32_t i = 0; i < q->bitmaps.count; i++) {
+    const Qcow2Bitmap *bitmap = &q->bitmaps.list[i];
+    if (bitmap->placed)
+      add_range(q, ranges, bitmap->table_offset, (uint64_t)bitmap->table_entries * 8);
+  }
+}
+
+static void set_ranges(Qcow2 *q, bool bitmaps)
 {
   g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Qcow2Range));
+  if (bitmaps)
+    add_bitmaps(q, all);
   add_range(q, all, 0, q->cluster_size);
   add_range(q, all, q->l1_offset, q->l1_entries * 8);
   add_range(q, all, q->reftable_offset, q->reftable_entries * 8);
@@ -37,6 +50,11 @@ void qcow2_overlap_ranges(Qcow2 *q)
     else
       g_array_append_val(q->ranges, next);
   }
+}
+
+void qcow2_overlap_ranges(Qcow2 *q)
+{
+  set_ranges(q, true);
 }
 
 static bool in_ranges(const Qcow2 *q, uint64_t cluster)
@@ -72,6 +90,26 @@ static bool add_table(Qcow2 *q, const char *what, uint64_t offset, uint64_t file
   return false;
 }
 
+/* With all other metadata in place already. */
+static bool check_bitmaps(const Qcow2 *q, GError **error)
+{
+  g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(Qcow2Range));
+  uint64_t end = 0;
+  bool free = true;
+  add_bitmaps(q, ranges);
+  g_array_sort(ranges, compare_ranges);
+  for (guint i = 0; i < ranges->len && free; i++) {
+    Qcow2Range range = g_array_index(ranges, Qcow2Range, i);
+    free = range.first >= end;
+    end = range.end;
+    for (uint64_t cluster = range.first; cluster < range.end && free; cluster++)
+      free = !qcow2_is_metadata(q, cluster);
+  }
+  if (!free)
+    bg_set_error(error, EROFS, "The image is damaged: its bitmaps overlap other metadata");
+  return free;
+}
+
 bool qcow2_overlap_build(Qcow2 *q, GError **error)
 {
   int64_t file_size = q->file->ops->size(q->file);
@@ -80,7 +118,7 @@ bool qcow2_overlap_build(Qcow2 *q, GError **error)
     return false;
   }
   g_hash_table_remove_all(q->tables);
-  qcow2_overlap_ranges(q);
+  set_ranges(q, false);
   for (uint64_t i = 0; i < q->reftable_entries; i++)
     if (q->reftable[i] && !add_table(q, "refcount block", q->reftable[i] & QCOW2_REFTABLE_MASK, file_size, error))
       return false;
@@ -89,5 +127,8 @@ bool qcow2_overlap_build(Qcow2 *q, GError **error)
     if (offset && !add_table(q, "L2 table", offset, file_size, error))
       return false;
   }
+  if (!check_bitmaps(q, error))
+    return false;
+  qcow2_overlap_ranges(q);
   return true;
 }

@@ -50,6 +50,7 @@ static void qcow2_close(void *instance)
   g_array_unref(q->quarantine);
   qcow2_inflated_free(q->inflated);
   qcow2_snapshots_clear(&q->snapshots);
+  qcow2_bitmaps_clear(&q->bitmaps);
   qcow2_header_clear(&q->header);
   g_free(q->l1);
   g_free(q->reftable);
@@ -151,7 +152,8 @@ static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GErr
       !qcow2_header_read(file, &header, error))
     return NULL;
   g_autoptr(Qcow2) q = new_instance(host, file, opts, &header);
-  if (!qcow2_snapshots_read(file, &q->header, &q->snapshots, error) || !qcow2_l1_read(file, &q->header, &q->l1, error))
+  if (!qcow2_snapshots_read(file, &q->header, &q->snapshots, error) ||
+      !qcow2_bitmaps_read(file, &q->header, &q->bitmaps, error) || !qcow2_l1_read(file, &q->header, &q->l1, error))
     return NULL;
   q->l1_entries = q->header.l1_entries;
   q->l1_offset = q->header.l1_offset;

@@ -305,5 +305,8 @@ int qcow2_resize(void *instance, uint64_t size)
   if (q->snapshots.count && q->version < 3) /* its snapshots do not record the size that they need */
     return -ENOTSUP;
   bool backing = q->host->has_child(q->host, "backing");
+  int r = qcow2_bitmaps_mark(q, true); /* none has the right size any more */
+  if (r < 0)
+    return r;
   return qcow2_damage_report(q, size > old_size ? grow(q, old_size, size, backing) : shrink(q, old_size, size));
 }

@@ -263,6 +263,7 @@ int shim_write(Shim *shim, const void *buffer, uint64_t length, uint64_t offset)
   int rc = check_end(shim, offset + length);
   if (rc < 0)
     return rc;
+  bg_bitmaps_mark(shim->host.bitmaps, offset, length);
   if (!is_opaque(shim))
     return write_mapped(shim, buffer, length, offset);
   BgLimits limits;
@@ -328,6 +329,7 @@ int shim_zero(Shim *shim, uint64_t offset, uint64_t length, BgZeroFlags flags)
   int rc = check_end(shim, offset + length);
   if (rc < 0)
     return rc;
+  bg_bitmaps_mark(shim->host.bitmaps, offset, length);
   if (!whole_granules(shim, offset, length, &start, &end))
     return write_zeros(shim, offset, length);
   rc = write_zeros(shim, offset, start - offset);
@@ -345,6 +347,7 @@ int shim_discard(Shim *shim, uint64_t offset, uint64_t length)
   length = MIN(length, (uint64_t)size - offset);
   if (!whole_granules(shim, offset, length, &start, &end))
     return 0;
+  bg_bitmaps_mark(shim->host.bitmaps, start, end - start);
   ShimRange range;
   enter(shim, &range, start, end - start, true);
   int rc = shim->driver->discard ? shim->driver->discard(shim->instance, start, end - start)
@@ -376,7 +379,10 @@ int shim_resize(Shim *shim, uint64_t size)
     return -EFBIG;
   ShimRange range;
   shim_range_enter(shim, &range, 0, UINT64_MAX, true);
+  bg_bitmaps_grow(shim->host.bitmaps, size);
   int rc = shim->driver->resize(shim->instance, size);
+  int64_t now = shim_size(shim);
+  bg_bitmaps_resize(shim->host.bitmaps, now < 0 ? size : (uint64_t)now);
   shim_range_leave(shim, &range);
   return rc;
 }

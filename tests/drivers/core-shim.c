@@ -228,13 +228,14 @@ static void shim_free(Shim *shim)
   pthread_cond_destroy(&shim->changed);
   g_ptr_array_unref(shim->ranges);
   g_free(shim->backing_reference);
+  bg_bitmaps_free(shim->host.bitmaps);
   g_free(shim);
 }
 
 Shim *shim_open(const ShimSetup *setup, GError **error)
 {
   Shim *shim = g_new0(Shim, 1);
-  shim->host = (BgHost){"node", need_child, has_child, event, host_epoch, host_epoch_passed};
+  shim->host = (BgHost){"node", need_child, has_child, event, host_epoch, host_epoch_passed, bg_bitmaps_new()};
   shim->driver = setup->driver;
   shim->mode = mode_for(false, setup->direct);
   shim->file.below = setup->file;
@@ -300,6 +301,11 @@ void shim_close(Shim *shim)
     shim_set_writable(shim, false, NULL);
   shim->driver->close(shim->instance);
   shim_free(shim);
+}
+
+BgBitmaps *shim_bitmaps(Shim *shim)
+{
+  return shim->host.bitmaps;
 }
 
 bool shim_is_writable(const Shim *shim)

@@ -31,6 +31,7 @@ bool shim_set_options(Shim *shim, const char *const *options, GError **error);
 bool shim_is_writable(const Shim *shim);
 
 void *shim_instance(Shim *shim);
+BgBitmaps *shim_bitmaps(Shim *shim);
 /* What the driver asked for as the backing file; NULL: nothing. */
 const char *shim_backing_reference(Shim *shim);
 /* How often the driver said that the image contradicts itself. */

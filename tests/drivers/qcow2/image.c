@@ -183,7 +183,7 @@ Image *image_open_with_data(BgChild *file, BgChild *data, const char *options, c
                             uint64_t backing_size, GError **error)
 {
   Image *image = g_new0(Image, 1);
-  image->host = (BgHost){"image", need_child, has_child, event, epoch, epoch_passed};
+  image->host = (BgHost){"image", need_child, has_child, event, epoch, epoch_passed, bg_bitmaps_new()};
   image->file = file;
   image->data = data;
   image->driver = bg_driver_find("qcow2");
@@ -237,8 +237,14 @@ void image_kill(Image *image)
   g_array_unref(image->requests);
   pthread_mutex_destroy(&image->lock);
   pthread_cond_destroy(&image->cond);
+  bg_bitmaps_free(image->host.bitmaps);
   g_free(image->last_event);
   g_free(image);
+}
+
+BgBitmaps *image_bitmaps(Image *image)
+{
+  return image->host.bitmaps;
 }
 
 void image_close(Image *image)
@@ -406,6 +412,7 @@ int image_write(Image *image, const void *buffer, uint64_t length, uint64_t offs
 {
   uint64_t request = image_request_begin(image), done, rest;
   Held held;
+  bg_bitmaps_mark(image->host.bitmaps, offset, length);
   hold(image, &held, offset, length, false);
   int r = write_inside(image, buffer, length, offset, false, &done);
   let_go(image, &held);
@@ -422,6 +429,7 @@ int image_zero(Image *image, uint64_t offset, uint64_t length, BgZeroFlags flags
 {
   uint64_t request = image_request_begin(image);
   Held held;
+  bg_bitmaps_mark(image->host.bitmaps, offset, length);
   hold(image, &held, offset, length, true);
   int r = image->driver->zero(image->instance, offset, length, flags);
   let_go(image, &held);
@@ -433,6 +441,7 @@ int image_discard(Image *image, uint64_t offset, uint64_t length)
 {
   uint64_t request = image_request_begin(image);
   Held held;
+  bg_bitmaps_mark(image->host.bitmaps, offset, length);
   hold(image, &held, offset, length, true);
   int r = image->driver->discard(image->instance, offset, length);
   let_go(image, &held);
@@ -457,7 +466,9 @@ int image_resize(Image *image, uint64_t size)
 {
   Held held;
   hold(image, &held, 0, MAX(size, image_size(image)), true);
+  bg_bitmaps_grow(image->host.bitmaps, size);
   int r = image->driver->resize(image->instance, size);
+  bg_bitmaps_resize(image->host.bitmaps, image_size(image));
   let_go(image, &held);
   return r;
 }

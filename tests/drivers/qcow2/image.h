@@ -30,6 +30,7 @@ void image_close(Image *image);
 void image_kill(Image *image);
 
 void *image_instance(Image *image);
+BgBitmaps *image_bitmaps(Image *image);
 uint64_t image_size(Image *image);
 uint64_t image_granularity(Image *image);
 
