@@ -207,6 +207,13 @@ static int settle_metadata(Qcow2 *q)
   return r;
 }
 
+/* It stays writable: what is on disk may be left behind again. Marks of bitmaps that cannot be set are owed. */
+static int undo_down(Qcow2 *q, const Change *change)
+{
+  int bitmaps = qcow2_bitmaps_mark(q, false), header = settle_header(q, restore_marks, change);
+  return bitmaps < 0 ? bitmaps : header;
+}
+
 static bool settle_down(Qcow2 *q, Change *change, GError **error)
 {
   Qcow2Header header = header_now(q);
@@ -219,9 +226,11 @@ static bool settle_down(Qcow2 *q, Change *change, GError **error)
     r = settle_metadata(q);
   if (r == 0)
     r = settle_header(q, clear_dirty, NULL);
-  if (r < 0)
-    bg_set_error_errno(error, -r, "Cannot write the image's metadata");
-  return r == 0;
+  if (r == 0)
+    return true;
+  bg_set_error_errno(error, -r, "Cannot write the image's metadata");
+  undo_down(q, change);
+  return false;
 }
 
 /* A downgrade that failed may have taken marks off bitmaps: no writer comes in before they are there again. */
@@ -231,13 +240,6 @@ static bool settle_same(Qcow2 *q, Change *change, GError **error)
   if (r < 0)
     bg_set_error_errno(error, -r, "Cannot mark the bitmaps as in use");
   return r == 0;
-}
-
-/* It stays writable. */
-static int undo_down(Qcow2 *q, const Change *change)
-{
-  int bitmaps = qcow2_bitmaps_mark(q, false), header = settle_header(q, restore_marks, change);
-  return bitmaps < 0 ? bitmaps : header;
 }
 
 bool qcow2_change_settle(void *instance, void *pending, GError **error)

@@ -68,17 +68,3 @@ refuse_feature() {
 }
 qemu-img create -q -f qcow2 --object secret,id=key,data=1234 -o encrypt.format=luks,encrypt.key-secret=key secret.qcow2 1M
 refuse_feature "[Ee]ncrypt" secret.qcow2
-
-note "a dirty bitmap does not survive a writer unnoticed"
-qemu-img convert -f raw -O qcow2 content.raw disk.qcow2
-qemu-img bitmap --add disk.qcow2 marks
-mount_graph mnt disk.qcow2
-assert_same mnt/disk content.raw
-if [[ $(mode mnt/disk) == 644 ]]; then
-  printf x | dd of=mnt/disk conv=notrunc status=none
-  unmount mnt
-  qemu-img check -q disk.qcow2 >&2 || (($? == 3)) || fail "the image is corrupt"
-  [[ $(qemu-img info --output=json disk.qcow2) != *'"auto"'* ]] || fail "the bitmap still counts as valid"
-else
-  unmount mnt
-fi

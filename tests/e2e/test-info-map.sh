@@ -4,9 +4,9 @@
 [[ -x $BLOCKGRAPHFS ]] || fail "$BLOCKGRAPHFS is not built"
 need_tools qemu-img qemu-io jq
 
-# same_info IMAGE OPTION…: newer versions of qemu-img tell more (children), and bitmaps are not told one by one by us.
+# same_info IMAGE OPTION…: newer versions of qemu-img tell more (children).
 same_info() {
-  local filter='(if type == "array" then .[] else . end) | del(.children, .["format-specific"].data.bitmaps) |
+  local filter='(if type == "array" then .[] else . end) | del(.children) |
     if .format == "raw" then del(.["format-specific"]) else . end'
   qemu-img info --output=json "${@:2}" "$1" | jq -S "$filter" >theirs
   "$BLOCKGRAPHFS" info --json "${@:2}" "$1" | jq -S "$filter" >ours
@@ -28,6 +28,8 @@ qemu-io -c "write -P 3 64k 64k" -c "write -z 256k 64k" -c "write -P 4 1536k 64k"
 qemu-img create -q -f qcow2 -o lazy_refcounts=on,compression_type=zstd -b middle.qcow2 -F qcow2 top.qcow2 3M
 qemu-io -c "write -P 5 192k 64k" -c "write -z -u 512k 64k" -c "write -P 6 2M 64k" top.qcow2 >/dev/null
 qemu-img snapshot -c before top.qcow2
+qemu-img bitmap --add -g 4k top.qcow2 fine
+qemu-img bitmap --add --disable top.qcow2 off
 qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=4096 old.qcow2 1M
 qemu-img convert -c -f raw -O qcow2 base.raw compressed.qcow2
 

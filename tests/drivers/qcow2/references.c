@@ -122,6 +122,35 @@ static void walk_snapshots(Walk *w)
   refer(w, start, at - start);
 }
 
+static void walk_bitmap(Walk *w, uint64_t table, uint64_t entries)
+{
+  uint64_t cluster = UINT64_C(1) << w->cluster_bits;
+  refer(w, table, entries * 8);
+  for (uint64_t i = 0; i < entries; i++) {
+    uint64_t entry = get64(w, table + i * 8), offset = entry & OFFSET_MASK;
+    if (entry & ~OFFSET_MASK & ~UINT64_C(1) || (offset && entry & 1) || offset & (cluster - 1))
+      corruption(w, "false entry of a bitmap's table", table + i * 8);
+    else if (offset)
+      refer(w, offset, cluster);
+  }
+}
+
+/* What the bitmaps extension names, where its autoclear bit is set. */
+static void walk_bitmaps(Walk *w)
+{
+  uint64_t at = get32(w, 4) < 3 || !(get64(w, 88) & 1) ? 0 : get32(w, 100);
+  for (; at && get32(w, at) && get32(w, at) != 0x23852875; at += 8 + ((get32(w, at + 4) + 7) & ~7u))
+    ;
+  if (!at || !get32(w, at))
+    return;
+  uint64_t entry = get64(w, at + 24), size = get64(w, at + 16), end = entry + size;
+  refer(w, entry, size);
+  for (uint32_t left = get32(w, at + 8); left && entry < end; left--) {
+    walk_bitmap(w, get64(w, entry), get32(w, entry + 8));
+    entry = (entry + 24 + (get32(w, entry + 16) & 0xffff) + get32(w, entry + 20) + 7) & ~UINT64_C(7);
+  }
+}
+
 static void compare_refcounts(Walk *w)
 {
   uint64_t per_block = (UINT64_C(8) << w->cluster_bits) >> w->refcount_order;
@@ -159,6 +188,7 @@ void references_check(const uint8_t *bytes, uint64_t size, ImageCheck *check)
       refer(&w, get64(&w, at), cluster);
   walk_l1(&w, get64(&w, 40), get32(&w, 36), true);
   walk_snapshots(&w);
+  walk_bitmaps(&w);
   compare_refcounts(&w);
   g_hash_table_unref(w.references);
 }

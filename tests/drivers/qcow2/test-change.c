@@ -41,10 +41,9 @@ static void assert_only_readable(unsigned at, uint64_t bits, const char *says)
   cr_assert_eq(mem_child_count(file, MEM_WRITES | MEM_FLUSH), 0);
 }
 
-Test(qcow2_change, corrupt_and_bitmaps_take_no_writer)
+Test(qcow2_change, corrupt_takes_no_writer)
 {
   assert_only_readable(QCOW2_H_INCOMPATIBLE, QCOW2_INCOMPAT_CORRUPT, "marked as corrupt");
-  assert_only_readable(QCOW2_H_AUTOCLEAR, QCOW2_AUTOCLEAR_BITMAPS, "bitmaps");
 }
 
 Test(qcow2_change, first_writer_clears_unknown_autoclear_bits)
