@@ -11,9 +11,10 @@
 
 /* Bounds that hold for requests to a node, fixed from open to the next reopen. */
 typedef struct BgLimits {
-  uint32_t request_alignment; /* bytes, a power of two ≥ 1: offset, length and memory of preadv and pwritev */
-  uint32_t granularity;       /* bytes, a power of two ≥ 1: allocation unit; reserve, zero and discard work in it */
-  bool grows;                 /* a write past the end makes the node longer (a regular host file) */
+  uint32_t request_alignment;   /* bytes, a power of two ≥ 1: offset, length and memory of preadv and pwritev */
+  uint32_t granularity;         /* bytes, a power of two ≥ 1: allocation unit; reserve, zero and discard work in it */
+  bool grows;                   /* a write past the end makes the node longer (a regular host file) */
+  uint32_t special_granularity; /* bytes, a power of two: pwritev_special works in it; 0: it does not at all */
 } BgLimits;
 
 typedef enum {
@@ -33,6 +34,9 @@ typedef struct BgChildOps {
   int (*preadv)(BgChild *child, const struct iovec *iov, int iovcnt, uint64_t offset);
   /* Writes all bytes; past the child's end it grows iff the edge holds RESIZE, else -ENOSPC. */
   int (*pwritev)(BgChild *child, const struct iovec *iov, int iovcnt, uint64_t offset);
+  /* As pwritev, in the special form (compressed) of the node below wherever that takes it, plainly elsewhere. NULL iff limits give
+   * no special granularity. */
+  int (*pwritev_special)(BgChild *child, const struct iovec *iov, int iovcnt, uint64_t offset);
   /* Makes the range read as zeros; the core writes zeros where the driver below cannot do better. */
   int (*zero)(BgChild *child, uint64_t offset, uint64_t length, BgZeroFlags flags);
   /* A hint that the range's content is no longer needed; what it reads afterwards is undefined. 0 if ignored. */

@@ -222,8 +222,9 @@ typedef struct BgDriver {
   int64_t (*size)(void *instance);      /* bytes or -errno; never blocks. NULL: the PRIMARY child's */
   int64_t (*allocated)(void *instance); /* bytes of storage in use. NULL: the sum of the DATA and METADATA children's */
 
-  /* Either both (opaque: I/O goes here) or neither (`map` says where). Reads past the end give zeros; writes past the
-   * end come only if limits say that the node grows. */
+  /* Either both (opaque: I/O goes here) or neither (`map` says where); a filter whose request alignment is 1 may have pwritev alone:
+   * writes go there, reads where map says. Reads past the end give zeros; writes past the end come only if limits say that the
+   * node grows. */
   int (*preadv)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
   int (*pwritev)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
 
@@ -232,6 +233,11 @@ typedef struct BgDriver {
   int (*map)(void *instance, uint64_t offset, uint64_t length, BgExtent *extent);
   /* Reads within one SPECIAL extent. NULL iff map never yields one. */
   int (*preadv_special)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+  /* Writes one whole special granule (the last may be cut by the end of the disk) in the driver's special form, in place of
+   * whatever is there; map says SPECIAL from then on. The core holds the range alone. -ENOTSUP: it would not get smaller, or
+   * cannot be done here; nothing changed, and the core writes plainly. NULL iff limits give no special granularity. */
+  int (*pwritev_special)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
 
   /* Space for [offset, offset+length) (or a part from its start), none of which map calls IN_PLACE. The core holds the
    * range, rounded to granules, alone; fills what the caller does not write from the node's own content; then

@@ -57,6 +57,14 @@ static int edge_pwritev(BgChild *child, const struct iovec *iov, int iovcnt, uin
   return result ? result : bg_io_pwritev(target(child), iov, iovcnt, offset);
 }
 
+static int edge_pwritev_special(BgChild *child, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  if (!granted(child, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED))
+    return -EPERM;
+  int result = make_room(child, offset, bg_iov_length(iov, iovcnt));
+  return result ? result : bg_io_pwritev_special(target(child), iov, iovcnt, offset);
+}
+
 static int edge_zero(BgChild *child, uint64_t offset, uint64_t length, BgZeroFlags flags)
 {
   if (!granted(child, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED))
@@ -97,6 +105,7 @@ static void edge_limits(BgChild *child, BgLimits *limits)
 const BgChildOps bg_edge_ops = {
     .preadv = edge_preadv,
     .pwritev = edge_pwritev,
+    .pwritev_special = edge_pwritev_special,
     .zero = edge_zero,
     .discard = edge_discard,
     .flush = edge_flush,

@@ -17,6 +17,10 @@ int bg_io_pwritev(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t of
 /* The same, whatever the node's detect-zeroes says. */
 int bg_io_pwritev_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
 
+/* As bg_io_pwritev(), in the driver's special form wherever it takes it. */
+int bg_io_pwritev_special(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+int bg_io_pwritev_special_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+
 /* Reads as zeros afterwards. `fallback`: zeros are written where the driver cannot do better; else -EOPNOTSUPP before anything
  * changed. Partial granules at both ends are written in any case. Cut at the end unless the node grows. */
 int bg_io_zero(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags, bool fallback);

@@ -94,7 +94,7 @@ static int zero_by_driver(BgNode *node, uint64_t offset, uint64_t length, uint64
 /* Passes the request on to where the bytes are; of an opaque node, or where they are not in place, zeros are written. */
 static int zero_below(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags, bool fallback)
 {
-  if (node->driver->pwritev)
+  if (node->driver->preadv)
     return fallback ? write_zeros(node, offset, length) : -EOPNOTSUPP;
   BgRuns runs;
   bg_runs_init(&runs, node, offset, length);
@@ -137,7 +137,7 @@ int bg_io_zero(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags
 static int discard_below(BgNode *node, uint64_t offset, uint64_t length)
 {
   BgRuns runs;
-  if (node->driver->pwritev)
+  if (node->driver->preadv)
     return 0;
   bg_runs_init(&runs, node, offset, length);
   while (runs.position < runs.end) {

@@ -20,6 +20,12 @@ void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool unmap);
 uint64_t qcow2_refcount_get(const uint8_t *block, unsigned order, uint64_t index);
 void qcow2_refcount_set(uint8_t *block, unsigned order, uint64_t index, uint64_t refcount);
 
+/* The largest refcount of that width. */
+static inline uint64_t qcow2_refcount_max(unsigned order)
+{
+  return order == 6 ? UINT64_MAX : (UINT64_C(1) << (1u << order)) - 1;
+}
+
 /* ── blocks.c ── */
 
 /* The refcount block of that number; *block = NULL where there is none. */
@@ -28,6 +34,8 @@ int qcow2_block_get(Qcow2 *q, uint64_t number, Qcow2Table **block);
 int qcow2_block_ensure(Qcow2 *q, uint64_t number, Qcow2Table **block);
 /* Sets the refcounts of clusters that one block counts. */
 void qcow2_block_fill(Qcow2 *q, Qcow2Table *block, uint64_t index, uint64_t count, uint64_t refcount);
+/* One reference more to a cluster that has some. -EMLINK where its refcount is as wide as it gets. */
+int qcow2_refcount_raise(Qcow2 *q, uint64_t cluster);
 /* Takes one reference away; *left are left. A refcount that is zero already is damage. */
 int qcow2_refcount_lower(Qcow2 *q, uint64_t cluster, uint64_t *left);
 

@@ -66,18 +66,42 @@ void qcow2_block_fill(Qcow2 *q, Qcow2Table *block, uint64_t index, uint64_t coun
   qcow2_table_mark(&q->blocks, block, from, to - from);
 }
 
+/* The refcount of a cluster that is in use, and the block that has it. */
+static int get_used(Qcow2 *q, uint64_t cluster, Qcow2Table **block, uint64_t *refcount)
+{
+  int r = qcow2_block_get(q, cluster / q->block_clusters, block);
+  if (r < 0)
+    return r;
+  *refcount = *block ? qcow2_refcount_get((*block)->data, q->refcount_order, cluster % q->block_clusters) : 0;
+  if (*refcount == 0)
+    return qcow2_damage(q, "The cluster at 0x%" PRIx64 " was in use with a refcount of zero",
+                        cluster << q->cluster_bits);
+  return 0;
+}
+
+int qcow2_refcount_raise(Qcow2 *q, uint64_t cluster)
+{
+  Qcow2Table *block;
+  uint64_t refcount;
+  int r = get_used(q, cluster, &block, &refcount);
+  if (r < 0)
+    return r;
+  if (refcount == qcow2_refcount_max(q->refcount_order))
+    return -EMLINK;
+  qcow2_block_fill(q, block, cluster % q->block_clusters, 1, refcount + 1);
+  return 0;
+}
+
 int qcow2_refcount_lower(Qcow2 *q, uint64_t cluster, uint64_t *left)
 {
   Qcow2Table *block;
-  uint64_t index = cluster % q->block_clusters;
-  int r = qcow2_block_get(q, cluster / q->block_clusters, &block);
+  uint64_t refcount;
+  int r = get_used(q, cluster, &block, &refcount);
   if (r < 0)
     return r;
-  uint64_t refcount = block ? qcow2_refcount_get(block->data, q->refcount_order, index) : 0;
-  if (refcount == 0)
-    return qcow2_damage(q, "The cluster at 0x%" PRIx64 " was in use with a refcount of zero",
-                        cluster << q->cluster_bits);
-  qcow2_block_fill(q, block, index, 1, refcount - 1);
+  qcow2_block_fill(q, block, cluster % q->block_clusters, 1, refcount - 1);
+  if (refcount == 1 && cluster == q->packed_end >> q->cluster_bits)
+    q->packed_end = 0; /* what is behind the compressed data goes with it */
   *left = refcount - 1;
   return 0;
 }

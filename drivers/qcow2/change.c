@@ -107,6 +107,7 @@ bool qcow2_reload(Qcow2 *q, GError **error)
   q->bitmaps = bitmaps;
   qcow2_cache_clear(&q->l2);
   pthread_rwlock_unlock(&q->lock);
+  qcow2_inflated_forget(q->inflated);
   atomic_store(&q->size, header.size);
   g_free(old_l1);
   qcow2_snapshots_clear(&old_snapshots);

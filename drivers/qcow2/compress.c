@@ -10,10 +10,11 @@ enum { KEPT = 4, DEFLATE_WINDOW_BITS = -12 };
 typedef struct Qcow2Inflated {
   pthread_mutex_t lock;
   struct {
-    uint64_t entry; /* the L2 entry; 0: empty. Nobody writes compressed clusters, so it stands for one content */
+    uint64_t entry; /* the L2 entry; 0: empty. A new content under the same entry comes by qcow2_inflated_replace() */
     uint8_t *data;
   } slots[KEPT];
   unsigned next;
+  uint64_t generation; /* raised when all is forgotten: what was read before may not be kept any more */
 } Qcow2Inflated;
 
 Qcow2Inflated *qcow2_inflated_new(void)
@@ -42,13 +43,53 @@ static void *take_kept(Qcow2Inflated *inflated, uint64_t entry, uint64_t from, v
   return found;
 }
 
-static void keep(Qcow2Inflated *inflated, uint64_t entry, uint8_t *data)
+/* Under `lock`. Takes `data`. */
+static void put(Qcow2Inflated *inflated, uint64_t entry, uint8_t *data)
 {
-  pthread_mutex_lock(&inflated->lock);
-  unsigned slot = inflated->next++ % KEPT;
+  unsigned slot = 0;
+  while (slot < KEPT && inflated->slots[slot].entry != entry)
+    slot++;
+  if (slot == KEPT)
+    slot = inflated->next++ % KEPT;
   g_free(inflated->slots[slot].data);
   inflated->slots[slot].entry = entry;
   inflated->slots[slot].data = data;
+}
+
+static uint64_t generation_now(Qcow2Inflated *inflated)
+{
+  pthread_mutex_lock(&inflated->lock);
+  uint64_t generation = inflated->generation;
+  pthread_mutex_unlock(&inflated->lock);
+  return generation;
+}
+
+/* Takes `data`, which was read in that generation. */
+static void keep(Qcow2Inflated *inflated, uint64_t generation, uint64_t entry, uint8_t *data)
+{
+  pthread_mutex_lock(&inflated->lock);
+  if (generation == inflated->generation)
+    put(inflated, entry, g_steal_pointer(&data));
+  pthread_mutex_unlock(&inflated->lock);
+  g_free(data);
+}
+
+/* Whoever read what an entry of that word named before is done: its space was in quarantine until then. */
+void qcow2_inflated_replace(Qcow2Inflated *inflated, uint64_t entry, uint8_t *data)
+{
+  pthread_mutex_lock(&inflated->lock);
+  put(inflated, entry, data);
+  pthread_mutex_unlock(&inflated->lock);
+}
+
+void qcow2_inflated_forget(Qcow2Inflated *inflated)
+{
+  pthread_mutex_lock(&inflated->lock);
+  inflated->generation++;
+  for (unsigned i = 0; i < KEPT; i++) {
+    inflated->slots[i].entry = 0;
+    g_clear_pointer(&inflated->slots[i].data, g_free);
+  }
   pthread_mutex_unlock(&inflated->lock);
 }
 
@@ -93,7 +134,7 @@ static int inflate_cluster(Qcow2 *q, uint64_t entry, uint8_t *out)
   return (q->compression == QCOW2_COMPRESSION_ZSTD ? inflate_zstd : inflate_zlib)(in, length, out, q->cluster_size);
 }
 
-static int read_compressed(Qcow2 *q, uint64_t entry, uint64_t from, void *out, size_t length)
+static int read_compressed(Qcow2 *q, uint64_t generation, uint64_t entry, uint64_t from, void *out, size_t length)
 {
   if (take_kept(q->inflated, entry, from, out, length))
     return 0;
@@ -104,7 +145,7 @@ static int read_compressed(Qcow2 *q, uint64_t entry, uint64_t from, void *out, s
   if (r < 0)
     return r;
   memcpy(out, data + from, length);
-  keep(q->inflated, entry, g_steal_pointer(&data));
+  keep(q->inflated, generation, entry, g_steal_pointer(&data));
   return 0;
 }
 
@@ -112,13 +153,13 @@ static int read_compressed(Qcow2 *q, uint64_t entry, uint64_t from, void *out, s
 static int read_in_cluster(Qcow2 *q, uint64_t offset, void *out, size_t length)
 {
   Qcow2Entry entry;
-  uint64_t from = offset & (q->cluster_size - 1);
+  uint64_t from = offset & (q->cluster_size - 1), generation = generation_now(q->inflated);
   int r = qcow2_l2_look_up(q, offset, &entry);
   if (r < 0)
     return r;
   switch (qcow2_entry_kind(q, entry, from >> q->sub_bits)) {
   case QCOW2_DEFLATED:
-    return read_compressed(q, entry.word, from, out, length);
+    return read_compressed(q, generation, entry.word, from, out, length);
   case QCOW2_NORMAL:
     return bg_child_pread(q->data, out, length, qcow2_entry_offset(entry.word) + from);
   default:

@@ -92,6 +92,7 @@ typedef struct Qcow2 {
   GHashTable *tables;         /* set of the clusters that are refcount blocks or active L2 tables */
   GArray *ranges;             /* Qcow2Range, sorted, disjoint: the other metadata */
   uint64_t free_hint;         /* no cluster below it is free */
+  uint64_t packed_end;        /* byte behind the last compressed data, where more may follow; 0: nowhere */
   uint64_t high_water;        /* bytes: nothing in the file ever lay at or beyond it */
   GArray *freed;              /* Qcow2Freed, in memory only so far */
   GArray *freed_durable;      /* Qcow2Freed, refcounts not lowered yet */
@@ -157,6 +158,11 @@ static inline uint64_t qcow2_entry_offset(uint64_t entry)
 int qcow2_entry_check(Qcow2 *q, Qcow2Entry entry, uint64_t guest);
 /* A bit for each subcluster that [from, to), which is of one cluster, touches. */
 uint32_t qcow2_subclusters(const Qcow2 *q, uint64_t from, uint64_t to);
+/* log2 of what the offset in a compressed entry can reach. */
+static inline unsigned qcow2_compressed_offset_bits(const Qcow2 *q)
+{
+  return 62 - (q->cluster_bits - 8);
+}
 /* Host bytes of a compressed cluster. */
 void qcow2_entry_compressed(const Qcow2 *q, uint64_t entry, uint64_t *offset, uint64_t *length);
 
@@ -184,11 +190,16 @@ int qcow2_l2_look_up(Qcow2 *q, uint64_t offset, Qcow2Entry *entry);
 /* Reads a metadata cluster; `what` for messages. *data is the caller's. */
 int qcow2_read_cluster(Qcow2 *q, const char *what, uint64_t offset, uint8_t **data);
 
-/* ── map.c, compress.c ── */
+/* ── map.c, compress.c, deflate.c ── */
 
 int qcow2_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent);
 int qcow2_preadv_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
+int qcow2_pwritev_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
 void qcow2_inflated_free(struct Qcow2Inflated *inflated);
+/* Before an entry of that word names new data: `data` (a g_malloc()ed cluster, taken) is what it inflates to from now on. */
+void qcow2_inflated_replace(struct Qcow2Inflated *inflated, uint64_t entry, uint8_t *data);
+/* What the file holds may have changed under the same entries. */
+void qcow2_inflated_forget(struct Qcow2Inflated *inflated);
 struct Qcow2Inflated *qcow2_inflated_new(void);
 
 /* ── hold.c ── (no lock held) */

@@ -48,7 +48,7 @@ Qcow2Entry qcow2_l2_entry(const Qcow2 *q, const Qcow2Table *table, uint64_t inde
 
 void qcow2_entry_compressed(const Qcow2 *q, uint64_t entry, uint64_t *offset, uint64_t *length)
 {
-  unsigned offset_bits = 62 - (q->cluster_bits - 8);
+  unsigned offset_bits = qcow2_compressed_offset_bits(q);
   uint64_t at = entry & ((UINT64_C(1) << offset_bits) - 1);
   uint64_t sectors = ((entry & (QCOW2_COMPRESSED - 1)) >> offset_bits) + 1;
   *offset = at;

@@ -42,6 +42,7 @@ bool qcow2_writer_load(Qcow2 *q, const Qcow2Header *header, GError **error)
   q->reftable_entries = entries;
   q->reftable_offset = header->reftable_offset;
   q->free_hint = 0;
+  q->packed_end = 0;
   q->high_water = file_size < 0 ? UINT64_MAX : (uint64_t)file_size;
   q->grows = limits.grows;
   bool sound = qcow2_overlap_build(q, error);
@@ -56,6 +57,7 @@ void qcow2_writer_drop(Qcow2 *q)
   pthread_rwlock_wrlock(&q->lock);
   g_clear_pointer(&q->reftable, g_free);
   q->reftable_entries = 0;
+  q->packed_end = 0;
   qcow2_cache_clear(&q->blocks);
   g_hash_table_remove_all(q->tables);
   g_array_set_size(q->ranges, 0);

@@ -170,7 +170,7 @@ static int64_t qcow2_size(void *instance)
 static void qcow2_limits(void *instance, BgLimits *limits)
 {
   Qcow2 *q = instance;
-  *limits = (BgLimits){.request_alignment = 1, .granularity = q->sub_size};
+  *limits = (BgLimits){.request_alignment = 1, .granularity = q->sub_size, .special_granularity = q->cluster_size};
 }
 
 const BgDriver bg_driver_qcow2 = {
@@ -197,6 +197,7 @@ const BgDriver bg_driver_qcow2 = {
     .size = qcow2_size,
     .map = qcow2_map,
     .preadv_special = qcow2_preadv_special,
+    .pwritev_special = qcow2_pwritev_special,
     .reserve = qcow2_reserve,
     .commit = qcow2_commit,
     .abort = qcow2_abort,

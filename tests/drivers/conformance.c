@@ -19,6 +19,10 @@ static const char *const wide_refcounts[] = {"refcount_bits", "64", NULL};
 static const char *const old_version[] = {"compat", "0.10", NULL};
 static const char *const small_caches[] = {"l2-cache-size", "64K", "refcount-cache-size", "64K", NULL};
 
+static const char *const zstd[] = {"compression_type", "zstd", "cluster_size", "16K", NULL};
+static const char *const one_bit_refcounts[] = {"refcount_bits", "1", "cluster_size", "4K", NULL};
+static const char *const extended[] = {"extended_l2", "on", NULL};
+
 static const Variant special[] = {
     {"file", "direct", .direct = true},
     {"file", "preallocated", .create_options = preallocated},
@@ -29,6 +33,11 @@ static const Variant special[] = {
     {"qcow2", "wide refcounts", .create_options = wide_refcounts},
     {"qcow2", "version 2", .create_options = old_version},
     {"qcow2", "small caches", .open_options = small_caches},
+    {"qcow2", "compressed", .compressed = true},
+    {"qcow2", "compressed, small clusters", .create_options = small_clusters, .compressed = true},
+    {"qcow2", "compressed, zstd", .create_options = zstd, .compressed = true},
+    {"qcow2", "compressed, one bit refcounts", .create_options = one_bit_refcounts, .compressed = true},
+    {"qcow2", "compressed, extended L2 entries", .create_options = extended, .compressed = true},
 };
 
 GArray *conformance_variants(void)
@@ -80,6 +89,8 @@ void subject_init(Subject *s, const Variant *variant)
   *s = (Subject){.variant = variant, .driver = driver, .forgets = strcmp(driver->name, "null-co") == 0};
   if (driver->kind != BG_KIND_PROTOCOL) {
     s->file = mem_child_new(driver->kind == BG_KIND_FILTER ? SUBJECT_SIZE : 0);
+    if (driver->kind == BG_KIND_FILTER) /* a disk */
+      mem_child_set_limits(s->file, &(BgLimits){1, 512, false, 4096});
   } else if (driver->create) {
     s->directory = g_dir_make_tmp("conformance-XXXXXX", NULL);
     s->path = g_build_filename(s->directory, "storage", NULL);
@@ -110,7 +121,7 @@ void subject_clear(Subject *s)
 bool subject_open(Subject *s, GError **error)
 {
   g_autofree const char **options = with_filename(s, s->variant->open_options);
-  ShimSetup setup = {s->driver, options, s->file, NULL, s->variant->direct};
+  ShimSetup setup = {s->driver, options, s->file, NULL, s->variant->direct, s->variant->compressed};
   s->shim = shim_open(&setup, error);
   return s->shim;
 }
@@ -134,6 +145,9 @@ int subject_write(Subject *s, uint64_t offset, uint64_t length, uint32_t seed)
   g_autofree uint8_t *data = g_malloc(length);
   for (uint64_t i = 0; i < length; i++)
     data[i] = (uint8_t)(seed = seed * 1664525 + 1013904223, seed >> 24);
+  if (s->variant->compressed && seed % 8) /* now and then it does not get smaller */
+    for (uint64_t i = 0; i < length; i++)
+      data[i] = data[i - i % 32];
   int rc = shim_write(s->shim, data, length, offset);
   if (rc < 0)
     return rc;

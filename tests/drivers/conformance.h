@@ -10,6 +10,7 @@ typedef struct Variant {
   const char *label; /* in messages; NULL: the plain one */
   const char *const *create_options, *const *open_options;
   bool direct;
+  bool compressed; /* data that gets smaller is written, in the driver's special form */
 } Variant;
 
 /* The plain variant of every driver of the registry, and special ones. Free with g_array_unref(); elements are Variants. */

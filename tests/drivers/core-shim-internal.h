@@ -28,6 +28,7 @@ struct Shim {
   ShimEdge file, backing;
   char *backing_reference;
   unsigned corruptions; /* atomic */
+  bool special;
 
   /* The ranges of all requests under way. */
   pthread_mutex_t lock;

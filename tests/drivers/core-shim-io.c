@@ -258,16 +258,48 @@ static int check_end(Shim *shim, uint64_t end)
   return end > (uint64_t)size && !limits.grows ? -ENOSPC : 0;
 }
 
+/* One special granule at a time, completed with what is there. */
+static int write_special(Shim *shim, const char *buffer, uint64_t length, uint64_t offset, uint64_t unit)
+{
+  uint64_t start = down(offset, unit), end = MIN(start + unit, (uint64_t)shim_size(shim));
+  g_autofree char *whole = g_malloc(unit);
+  ShimRange range;
+  shim_range_enter(shim, &range, start, start + unit, true);
+  int rc = read_held(shim, whole, end - start, start);
+  memcpy(whole + (offset - start), buffer, length);
+  struct iovec iov = {whole, end - start};
+  if (rc == 0)
+    rc = shim->driver->pwritev_special(shim->instance, &iov, 1, start);
+  if (rc == -ENOTSUP) {
+    int64_t done = write_held(shim, buffer, length, offset, true);
+    rc = done < 0 ? (int)done : 0;
+  }
+  shim_range_leave(shim, &range);
+  return rc;
+}
+
+static int write_all_special(Shim *shim, const char *buffer, uint64_t length, uint64_t offset, uint64_t unit)
+{
+  int rc = 0;
+  for (uint64_t done = 0, step; rc == 0 && done < length; done += step) {
+    step = MIN(length - done, unit - ((offset + done) & (unit - 1)));
+    rc = write_special(shim, buffer + done, step, offset + done, unit);
+  }
+  return rc;
+}
+
 int shim_write(Shim *shim, const void *buffer, uint64_t length, uint64_t offset)
 {
   int rc = check_end(shim, offset + length);
   if (rc < 0)
     return rc;
   bg_bitmaps_mark(shim->host.bitmaps, offset, length);
-  if (!is_opaque(shim))
-    return write_mapped(shim, buffer, length, offset);
   BgLimits limits;
   shim_limits(shim, &limits);
+  if (shim->special && limits.special_granularity)
+    return write_all_special(shim, buffer, length, offset, limits.special_granularity);
+  if (!shim->driver->pwritev)
+    return write_mapped(shim, buffer, length, offset);
   bool aligned = (offset | length) % limits.request_alignment == 0;
   ShimRange range;
   enter(shim, &range, offset, length, !aligned);

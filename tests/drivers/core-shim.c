@@ -46,6 +46,13 @@ static int edge_pwritev(BgChild *child, const struct iovec *iov, int iovcnt, uin
   return rc < 0 ? rc : edge->below->ops->pwritev(edge->below, iov, iovcnt, offset);
 }
 
+static int edge_pwritev_special(BgChild *child, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  ShimEdge *edge = edge_of(child);
+  int rc = check_write(edge, offset + bg_iov_length(iov, iovcnt));
+  return rc < 0 ? rc : edge->below->ops->pwritev_special(edge->below, iov, iovcnt, offset);
+}
+
 static int edge_zero(BgChild *child, uint64_t offset, uint64_t length, BgZeroFlags flags)
 {
   ShimEdge *edge = edge_of(child);
@@ -86,6 +93,7 @@ static void edge_limits(BgChild *child, BgLimits *limits)
 static const BgChildOps edge_ops = {
     .preadv = edge_preadv,
     .pwritev = edge_pwritev,
+    .pwritev_special = edge_pwritev_special,
     .zero = edge_zero,
     .discard = edge_discard,
     .flush = edge_flush,
@@ -240,6 +248,7 @@ Shim *shim_open(const ShimSetup *setup, GError **error)
   shim->mode = mode_for(false, setup->direct);
   shim->file.below = setup->file;
   shim->backing.below = setup->backing;
+  shim->special = setup->special;
   shim->options = typed_new(setup->driver->options_size);
   shim->ranges = g_ptr_array_new();
   pthread_mutex_init(&shim->lock, NULL);

@@ -13,6 +13,7 @@ typedef struct ShimSetup {
   BgChild *file;              /* the child "file"; stays the caller's, as backing */
   BgChild *backing;           /* the child of role COW; NULL: none */
   bool direct;
+  bool special; /* writes take the driver's special form wherever it has one */
 } ShimSetup;
 
 /* Opens the node read-only. NULL on error. */

@@ -220,6 +220,7 @@ static void mem_limits(BgChild *child, BgLimits *limits)
 static const BgChildOps mem_ops = {
     .preadv = mem_preadv,
     .pwritev = mem_pwritev,
+    .pwritev_special = mem_pwritev,
     .zero = mem_zero,
     .discard = mem_discard,
     .flush = mem_flush,

@@ -425,6 +425,18 @@ int image_write(Image *image, const void *buffer, uint64_t length, uint64_t offs
   return r;
 }
 
+int image_write_special(Image *image, const void *cluster, uint64_t length, uint64_t offset)
+{
+  Held held;
+  struct iovec iov[2] = {{(void *)cluster, length / 3}, {(char *)cluster + length / 3, length - length / 3}};
+  hold(image, &held, offset, length, true);
+  uint64_t request = image_request_begin(image);
+  int r = image->driver->pwritev_special(image->instance, iov, 2, offset);
+  image_request_end(image, request);
+  let_go(image, &held);
+  return r;
+}
+
 int image_zero(Image *image, uint64_t offset, uint64_t length, BgZeroFlags flags)
 {
   uint64_t request = image_request_begin(image);

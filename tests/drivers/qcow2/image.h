@@ -37,6 +37,8 @@ uint64_t image_granularity(Image *image);
 /* As the core does them, from any thread. 0 or -errno. */
 int image_read(Image *image, void *buffer, uint64_t length, uint64_t offset);
 int image_write(Image *image, const void *buffer, uint64_t length, uint64_t offset);
+/* One cluster, compressed; nothing is done about -ENOTSUP. */
+int image_write_special(Image *image, const void *cluster, uint64_t length, uint64_t offset);
 /* Whole granules. */
 int image_zero(Image *image, uint64_t offset, uint64_t length, BgZeroFlags flags);
 int image_discard(Image *image, uint64_t offset, uint64_t length);
