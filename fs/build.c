@@ -5,13 +5,31 @@
 #include "graph/blockdev.h"
 #include "graph/name.h"
 
+/* The filter takes the image's place and name. */
+static BgDict *put_compress_on_top(BgDict *image)
+{
+  BgDict *filter = bg_dict_new();
+  g_autofree char *name = bg_dict_take(image, "node-name");
+  bg_dict_set(filter, "driver", "compress");
+  bg_dict_set(filter, "node-name", name);
+  bg_dict_set(filter, "discard", "unmap");
+  const char *key;
+  while ((key = bg_dict_first_key(image))) {
+    g_autofree char *below = g_strdup_printf("file.%s", key);
+    g_autofree char *value = bg_dict_take(image, key);
+    bg_dict_set(filter, below, value);
+  }
+  return filter;
+}
+
 static bool add_image(BgGraph *graph, const BgfsOptions *options, GError **error)
 {
   g_autofree char *filename = bgfs_absolute_path(options->image);
   g_autofree char *name = bg_name_from_file(filename);
   if (options->snapshot)
     return bgfs_snapshot_add(graph, options, name, filename, error);
-  g_autoptr(BgDict) dict = bgfs_image_dict(name, filename, options->format);
+  g_autoptr(BgDict) image = bgfs_image_dict(name, filename, options->format);
+  g_autoptr(BgDict) dict = options->compress ? put_compress_on_top(image) : g_steal_pointer(&image);
   bg_dict_set(dict, options->read_only ? "read-only" : "auto-read-only", "on");
   return bg_graph_add(graph, dict, error) != NULL;
 }

@@ -6,7 +6,7 @@
 
 /* Where GOption puts what it finds. */
 typedef struct Parsed {
-  gboolean help, version, list_drivers, foreground, debug, read_only, snapshot, trust_images;
+  gboolean help, version, list_drivers, foreground, debug, read_only, snapshot, compress, trust_images;
   char *driver, *format;
   char **blockdevs, **allowed, **mount_options, **rest;
 } Parsed;
@@ -44,6 +44,7 @@ static const char help_tail[] =
     "  ro                   the same, and the kernel refuses writes too\n"
     "  format=FORMAT        as --format\n"
     "  snapshot             as --snapshot\n"
+    "  compress             as --compress\n"
     "  allow-reference=WHAT as --allow-reference\n"
     "  trust-images         as --trust-images\n"
     "  writeback            let the kernel cache writes: faster, but only fsync makes them safe and tells errors, and "
@@ -70,6 +71,7 @@ static GOptionContext *make_context(Parsed *parsed)
       {"format", 0, 0, G_OPTION_ARG_FILENAME, &parsed->format, "IMAGE's format (default: found by content)", "FORMAT"},
       {"read-only", 'r', 0, G_OPTION_ARG_NONE, &parsed->read_only, "Open the whole chain read-only, for good", NULL},
       {"snapshot", 0, 0, G_OPTION_ARG_NONE, &parsed->snapshot, "Write to a temporary overlay that vanishes", NULL},
+      {"compress", 0, 0, G_OPTION_ARG_NONE, &parsed->compress, "Compress what is written to IMAGE", NULL},
       {"blockdev", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->blockdevs,
        "Add a node: key=value,child.key=value or JSON (repeatable; instead of IMAGE)", "NODE"},
       {"allow-reference", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->allowed,
@@ -136,6 +138,7 @@ static void take_flags(BgfsOptions *options, Parsed *parsed)
   options->driver = g_steal_pointer(&parsed->driver);
   options->read_only = parsed->read_only;
   options->snapshot = parsed->snapshot;
+  options->compress = parsed->compress;
   options->trust_images = parsed->trust_images;
   options->debug = parsed->debug;
   options->foreground = parsed->foreground;
@@ -179,6 +182,15 @@ static bool check(const BgfsOptions *options, GError **error)
   }
   if (options->blockdevs->len > 0 && options->snapshot) {
     bg_set_error(error, EINVAL, "--snapshot needs an IMAGE: with --blockdev add the overlay as a node");
+    return false;
+  }
+  if (options->compress && options->blockdevs->len > 0) {
+    bg_set_error(error, EINVAL, "--compress needs an IMAGE: with --blockdev add a node with driver=compress");
+    return false;
+  }
+  if (options->compress && (options->snapshot || options->read_only)) {
+    bg_set_error(error, EINVAL, "--compress and %s exclude each other",
+                 options->snapshot ? "--snapshot" : "--read-only");
     return false;
   }
   if (options->snapshot && options->read_only) {

@@ -20,7 +20,7 @@ typedef struct BgfsOptions {
   char *format;         /* NULL: by content */
   GPtrArray *blockdevs; /* char *, in the order given */
   GPtrArray *allowed;   /* char *: --allow-reference */
-  bool trust_images, read_only, snapshot, writeback, foreground, debug;
+  bool trust_images, read_only, snapshot, compress, writeback, foreground, debug;
   bool no_passthrough;
   bool allow_other; /* asked for, by that name or as allow_root */
   GString

@@ -54,6 +54,7 @@ static bool *own_flag(BgfsOptions *options, const char *name)
       {"ro", &options->read_only},
       {"read-only", &options->read_only},
       {"snapshot", &options->snapshot},
+      {"compress", &options->compress},
       {"writeback", &options->writeback},
       {"debug", &options->debug},
       {"trust-images", &options->trust_images},

@@ -200,7 +200,8 @@ static int check_change(const BgUser *user, BgPerm perm, uint64_t offset, uint64
   return offset > INT64_MAX || length > INT64_MAX - offset ? -EFBIG : 0;
 }
 
-ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset)
+/* `*full`: there was no space for new data. */
+static ssize_t write_once(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset, bool *full)
 {
   g_auto(Request) request = request_begin(user);
   BgNode *node = user->hold.node;
@@ -216,7 +217,20 @@ ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint6
       return -ENOSPC;
     length = MIN(length, (uint64_t)size - offset);
   }
-  return in_batches(node, iov, iovcnt, offset, length, bg_io_pwritev);
+  ssize_t done = in_batches(node, iov, iovcnt, offset, length, bg_io_pwritev);
+  *full = done == -ENOSPC;
+  return done;
+}
+
+/* Space that was freed comes back once that is durable, and then once no request is left that began before, this one included: so
+ * these are two steps, and the request is made again from outside. */
+ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  bool full = false;
+  ssize_t done = write_once(user, iov, iovcnt, offset, &full);
+  if (!full || bg_user_write_back(user) || bg_user_write_back(user))
+    return done;
+  return write_once(user, iov, iovcnt, offset, &full);
 }
 
 int bg_user_zero(BgUser *user, uint64_t offset, uint64_t length, BgUserZero flags)

@@ -16,6 +16,7 @@ struct CrashFormat {
   unsigned operations; /* of a script for power cuts */
   const char
       *backing;    /* the name of the backing file in the image, such that foreign programs can open it; NULL: none */
+  bool special;    /* writes are compressed where data gets smaller, as most then does */
   bool dirty_mark; /* a writer marks the image; after a crash the next one mends it */
 
   /* Changes the closed image before the script runs (an internal snapshot, say). NULL: nothing. */

@@ -18,6 +18,16 @@ static void fill(uint8_t *data, uint64_t length, uint64_t seed)
   }
 }
 
+/* The same, but each sector is its first word again and again: it gets smaller, and still is no other's. */
+static void fill_sectors(uint8_t *data, uint64_t length, uint64_t seed)
+{
+  for (uint64_t at = 0; at < length; at += SECTOR) {
+    uint64_t word = random_next(&seed) | 1, here = MIN(SECTOR, length - at);
+    for (uint64_t i = 0; i < here; i += 8)
+      memcpy(data + at + i, &word, MIN(8, here - i));
+  }
+}
+
 /* ── opening ── */
 
 static ShimSetup setup_for(const Session *s, BgChild *image)
@@ -25,7 +35,8 @@ static ShimSetup setup_for(const Session *s, BgChild *image)
   return (ShimSetup){.driver = bg_driver_find(s->format->driver),
                      .options = s->format->open_options,
                      .file = image,
-                     .backing = s->backing};
+                     .backing = s->backing,
+                     .special = s->format->special};
 }
 
 Shim *session_open(const Session *s, BgChild *image, GError **error)
@@ -86,7 +97,8 @@ static bool pick_range(Session *s, uint64_t *offset, uint64_t *length)
 static void step_write(Session *s, Step *step)
 {
   step->data = g_malloc(step->length);
-  fill(step->data, step->length, random_next(&s->random));
+  bool smaller = s->format->special && random_below(&s->random, 8);
+  (smaller ? fill_sectors : fill)(step->data, step->length, random_next(&s->random));
   g_snprintf(step->text, sizeof step->text, "write %" PRIu64 "+%" PRIu64, step->offset, step->length);
   step->rc = shim_write(s->shim, step->data, step->length, step->offset);
 }

@@ -95,6 +95,9 @@ Test(cli, usage_errors)
   assert_refused("--nonsense", "--nonsense", "disk", "mnt", NULL);
   assert_refused("--format", "--blockdev", "x", "--format", "raw", "mnt", NULL);
   assert_refused("--snapshot", "--blockdev", "x", "--snapshot", "mnt", NULL);
+  assert_refused("--compress", "--blockdev", "x", "--compress", "mnt", NULL);
+  assert_refused("--compress", "--compress", "--read-only", "disk", "mnt", NULL);
+  assert_refused("--compress", "--snapshot", "--compress", "disk", "mnt", NULL);
   assert_refused("--read-only", "--snapshot", "--read-only", "disk", "mnt", NULL);
   assert_refused("nonsense", "-o", "nonsense", "disk", "mnt", NULL);
 }
@@ -122,9 +125,9 @@ Test(cli, names_need_not_be_utf8)
 Test(cli, help_names_every_option)
 {
   g_autofree char *help = bgfs_options_help();
-  const char *names[] = {"--format",       "--read-only",    "--blockdev",    "--snapshot",    "--allow-reference",
-                         "--trust-images", "--list-drivers", "--driver-help", "unmount",       "create",
-                         "writeback",      "allow_other",    "allow_root",    "/etc/fuse.conf"};
+  const char *names[] = {"--format",   "--read-only",    "--blockdev",     "--snapshot",    "--allow-reference",
+                         "--compress", "--trust-images", "--list-drivers", "--driver-help", "unmount",
+                         "create",     "writeback",      "allow_other",    "allow_root",    "/etc/fuse.conf"};
   for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
     cr_assert_not_null(strstr(help, names[i]), "%s", names[i]);
 }

@@ -313,6 +313,7 @@ static bool settle_is_to_fail(const char *node)
 }
 
 static unsigned cow_delay; /* atomic */
+static _Atomic unsigned cow_special; /* special writes that were taken */
 
 void cow_set_delay(unsigned delay_us)
 {
@@ -407,7 +408,7 @@ static void cow_change_abort(void *instance, void *pending)
 static void cow_limits(void *instance, BgLimits *limits)
 {
   (void)instance;
-  *limits = (BgLimits){1, COW_CLUSTER, false};
+  *limits = (BgLimits){1, COW_CLUSTER, false, COW_SPECIAL};
 }
 
 static int64_t cow_size(void *instance)
@@ -432,6 +433,30 @@ static int cow_map(void *instance, uint64_t offset, uint64_t length, BgExtent *e
   else
     *extent = (BgExtent){.kind = BG_EXTENT_BACKING, .length = here};
   return 0;
+}
+
+/* Its special form is no other, but refuses granules that begin with '!'. */
+static int cow_pwritev_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  Cow *cow = instance;
+  uint64_t length = bg_iov_length(iov, iovcnt);
+  cr_assert(offset % COW_SPECIAL == 0 && length == MIN(COW_SPECIAL, (uint64_t)cow->size - offset));
+  char first;
+  bg_iov_to_buffer(iov, iovcnt, 0, &first, 1);
+  if (first == '!')
+    return -ENOTSUP;
+  int result = cow->file->ops->pwritev(cow->file, iov, iovcnt, offset);
+  pthread_mutex_lock(&cow->lock);
+  for (uint64_t at = offset; result == 0 && at < offset + length; at += COW_CLUSTER)
+    g_hash_table_add(cow->clusters, GSIZE_TO_POINTER(at / COW_CLUSTER + 1));
+  cow_special += result == 0;
+  pthread_mutex_unlock(&cow->lock);
+  return result;
+}
+
+unsigned cow_special_writes(void)
+{
+  return cow_special;
 }
 
 static int cow_reserve(void *instance, uint64_t offset, uint64_t length, BgReservation *reservation)
@@ -470,6 +495,7 @@ const BgDriver bg_driver_cow = {
     .limits = cow_limits,
     .size = cow_size,
     .map = cow_map,
+    .pwritev_special = cow_pwritev_special,
     .reserve = cow_reserve,
     .commit = cow_commit,
     .abort = cow_abort,

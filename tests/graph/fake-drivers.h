@@ -11,6 +11,7 @@
 #include "graph/graph.h"
 
 #define COW_CLUSTER 4096u
+#define COW_SPECIAL 8192u /* its special granule */
 
 typedef struct MemDisk {
   char *name;
@@ -41,6 +42,9 @@ char *journal_take(void);
 
 /* Makes the next change_settle of a cow node of that name fail; NULL: of none. */
 void cow_fail_settle(const char *node);
+
+/* How many special writes cow nodes have taken in this test. */
+unsigned cow_special_writes(void);
 
 /* How long each change of a cow node takes, in µs. */
 void cow_set_delay(unsigned delay_us);
