@@ -11,7 +11,7 @@ static bool shows_child_whole(BgNode *node, BgEdge *edge)
 {
   int64_t size = bg_node_size_inside(node);
   BgExtent extent = {.length = 0};
-  if (node->driver->preadv || node->driver->reserve || size <= 0)
+  if (node->driver->pwritev || node->driver->reserve || size <= 0)
     return false;
   if (!node->driver->map)
     return true;
