@@ -102,14 +102,15 @@ is_mounted() {
 }
 
 # mount_graph MOUNTPOINT ARGUMENT…: runs `blockgraphfs -f ARGUMENT… MOUNTPOINT` and waits until it serves. Its log goes to
-# MOUNTPOINT.log; $daemon is its process. The array `runner` holds what it is run through: runner=("${user_runner[@]}").
+# MOUNTPOINT.log; $daemon is its process. The array `runner` holds what it is run through: runner=("${user_runner[@]}"). What
+# E2E_OPTIONS holds comes first, so that a test can be run in other modes: E2E_OPTIONS=-ocache=none.
 runner=()
 mount_graph() {
   local mountpoint=$1
   shift
   mkdir -p "$mountpoint"
   # The daemon must not inherit what the test holds open: files of a mount, the input of a process.
-  "${runner[@]}" "$BLOCKGRAPHFS" -f "$@" "$mountpoint" </dev/null >"$mountpoint.log" 2>&1 7>&- 8>&- 9>&- &
+  "${runner[@]}" "$BLOCKGRAPHFS" -f ${E2E_OPTIONS:+"$E2E_OPTIONS"} "$@" "$mountpoint" </dev/null >"$mountpoint.log" 2>&1 7>&- 8>&- 9>&- &
   daemon=$!
   daemon_of[$mountpoint]=$daemon
   if ! poll 20 mounted_or_ended "$mountpoint" "$daemon" || ! is_mounted "$mountpoint"; then

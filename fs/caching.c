@@ -7,7 +7,7 @@ BgfsCache bgfs_caching_open(BgfsCaching *caching, const BgfsCachingOpen *open)
     return BGFS_CACHE_PASSTHROUGH;
   }
   bool direct_writer = open->direct && open->writes && caching->cached == 0;
-  if (open->foreign_writer || caching->uncached_writers > 0 || direct_writer) {
+  if (open->uncached || caching->uncached_writers > 0 || direct_writer) {
     caching->uncached_writers += open->writes;
     return BGFS_CACHE_NONE;
   }

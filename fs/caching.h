@@ -13,6 +13,13 @@ typedef enum {
   BGFS_CACHE_NONE         /* every request comes here, writes beside each other */
 } BgfsCache;
 
+/* What the user wants of a mount. */
+typedef enum {
+  BGFS_CACHING_AUTO,     /* pages are kept while what is beneath stays as it is; writes go through */
+  BGFS_CACHING_NONE,     /* every request comes here */
+  BGFS_CACHING_WRITEBACK /* writes are cached too: only fsync makes them safe */
+} BgfsCachingPolicy;
+
 /* One file. Zeroed but for `generation` when nobody has it open. */
 typedef struct BgfsCaching {
   /* The generation of the node whose bytes the cached pages show; UINT64_MAX: none is known. Any thread. */
@@ -24,8 +31,8 @@ typedef struct BgfsCaching {
 typedef struct BgfsCachingOpen {
   bool
       passthrough; /* can be had; must be where the file has such handles, for the kernel takes no others beside them */
-  bool foreign_writer; /* somebody changes the bytes from beside or beneath */
-  bool direct;         /* opened with O_DIRECT, and the kernel can map files that are not cached */
+  bool uncached;   /* by policy, or because somebody changes the bytes from beside or beneath */
+  bool direct;     /* opened with O_DIRECT, and the kernel can map files that are not cached */
   bool writes;
   uint64_t generation; /* the node's, read after the handle's permissions were taken */
 } BgfsCachingOpen;

@@ -47,9 +47,11 @@ static const char help_tail[] =
     "  compress             as --compress\n"
     "  allow-reference=WHAT as --allow-reference\n"
     "  trust-images         as --trust-images\n"
-    "  writeback            let the kernel cache writes: faster, but only fsync makes them safe and tells errors, and "
-    "disks\n"
-    "                       cannot be truncated (use conv=notrunc with dd)\n"
+    "  cache=auto           the kernel keeps what it has read as long as nothing changes beneath (default)\n"
+    "  cache=none           every request comes to the program\n"
+    "  cache=writeback      the kernel caches writes too: faster, but only fsync makes them safe and tells errors, "
+    "and\n"
+    "                       disks cannot be truncated (use conv=notrunc with dd); -o writeback is the same\n"
     "  passthrough=auto|off whether the kernel reads and writes plain image bytes itself where it can (default: auto)\n"
     "\n"
     "Who may look: as root the mount is open to all users and every file shows its image's own owner and mode. "
@@ -200,11 +202,26 @@ static bool check(const BgfsOptions *options, GError **error)
   return true;
 }
 
+/* mount(8) and its like also take -oVALUE in one word, GOption does not. */
+static char **part_options(int argc, char **argv)
+{
+  GPtrArray *words = g_ptr_array_new();
+  bool options = true;
+  for (int i = 0; i < argc; i++) {
+    options = options && strcmp(argv[i], "--") != 0;
+    bool joined = options && g_str_has_prefix(argv[i], "-o") && argv[i][2];
+    g_ptr_array_add(words, joined ? g_strconcat("--options=", argv[i] + 2, NULL) : g_strdup(argv[i]));
+  }
+  g_ptr_array_add(words, NULL);
+  return (char **)g_ptr_array_free(words, FALSE);
+}
+
 BgfsOptions *bgfs_options_parse(int argc, char **argv, GError **error)
 {
   g_auto(Parsed) parsed = {0};
   g_autoptr(GOptionContext) context = make_context(&parsed);
-  if (!g_option_context_parse(context, &argc, &argv, error))
+  g_auto(GStrv) words = part_options(argc, argv);
+  if (!g_option_context_parse_strv(context, &words, error))
     return NULL;
 
   g_autoptr(BgfsOptions) options = options_new();

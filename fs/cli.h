@@ -2,6 +2,8 @@
 #ifndef BGFS_CLI_H
 #define BGFS_CLI_H
 
+#include "fs/caching.h"
+
 #include <glib.h>
 #include <stdbool.h>
 
@@ -20,7 +22,8 @@ typedef struct BgfsOptions {
   char *format;         /* NULL: by content */
   GPtrArray *blockdevs; /* char *, in the order given */
   GPtrArray *allowed;   /* char *: --allow-reference */
-  bool trust_images, read_only, snapshot, compress, writeback, foreground, debug;
+  bool trust_images, read_only, snapshot, compress, foreground, debug;
+  BgfsCachingPolicy caching;
   bool no_passthrough;
   bool allow_other; /* asked for, by that name or as allow_root */
   GString
@@ -28,7 +31,7 @@ typedef struct BgfsOptions {
   char *driver; /* of --driver-help */
 } BgfsOptions;
 
-/* NULL on error: a one-line message for a usage error (exit 2). Changes argv's order. */
+/* NULL on error: a one-line message for a usage error (exit 2). */
 BgfsOptions *bgfs_options_parse(int argc, char **argv, GError **error);
 void bgfs_options_free(BgfsOptions *options);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgfsOptions, bgfs_options_free)

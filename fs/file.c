@@ -4,13 +4,13 @@
 
 #include <fcntl.h>
 
-BgfsAccess bgfs_access(int open_flags, bool writeback)
+BgfsAccess bgfs_access(int open_flags, BgfsCachingPolicy caching)
 {
   switch (open_flags & O_ACCMODE) {
   case O_RDONLY:
     return BGFS_READ;
   case O_WRONLY:
-    return writeback ? BGFS_READ | BGFS_WRITE : BGFS_WRITE;
+    return caching == BGFS_CACHING_WRITEBACK ? BGFS_READ | BGFS_WRITE : BGFS_WRITE;
   default:
     return BGFS_READ | BGFS_WRITE;
   }

@@ -2,12 +2,14 @@
 #ifndef BGFS_FILE_H
 #define BGFS_FILE_H
 
+#include "fs/caching.h"
 #include "graph/user.h"
 
 typedef enum { BGFS_READ = 1 << 0, BGFS_WRITE = 1 << 1 } BgfsAccess; /* combinable */
 
-/* What open(2) flags ask for. With `writeback`, writers read too: the kernel fills pages through any handle. */
-BgfsAccess bgfs_access(int open_flags, bool writeback);
+/* What open(2) flags ask for. Where writes are cached, writers read too: the kernel fills pages through any
+ * handle. */
+BgfsAccess bgfs_access(int open_flags, BgfsCachingPolicy caching);
 
 /* Zeroed but for `node` when nobody has it open. Calls on one file are never made at the same time. */
 typedef struct BgfsFile {

@@ -27,8 +27,8 @@ typedef struct BgfsFs {
   BgfsChanges *changes;
   BgfsClosing *closing;
   BgfsOpened *opened;
-  bool read_only;                 /* the whole mount: no file shows `w` */
-  bool writeback;                 /* the kernel may cache writes */
+  bool read_only; /* the whole mount: no file shows `w` */
+  BgfsCachingPolicy caching;
   char *directory;                /* where file names given relative begin */
   struct timespec started;        /* the times of what has none of its own */
   pthread_key_t buffers;          /* see buffer.h */

@@ -20,10 +20,10 @@ struct fuse_session;
 /* What is known of the INIT request; zeroed at first but for what is wanted. */
 typedef struct BgfsInitReply {
   bool wants_passthrough; /* set before INIT */
-  uint64_t unique;    /* of the request that waits for its reply; 0: none */
-  uint64_t flags;     /* that the kernel offers */
-  bool maps_uncached; /* FUSE_DIRECT_IO_ALLOW_MMAP was agreed on */
-  bool passthrough;   /* FUSE_PASSTHROUGH was */
+  uint64_t unique;        /* of the request that waits for its reply; 0: none */
+  uint64_t flags;         /* that the kernel offers */
+  bool maps_uncached;     /* FUSE_DIRECT_IO_ALLOW_MMAP was agreed on */
+  bool passthrough;       /* FUSE_PASSTHROUGH was */
 } BgfsInitReply;
 
 /* Between mount and loop. 0 or -errno. The session's user data is a BgfsFs. */

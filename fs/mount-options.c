@@ -55,7 +55,6 @@ static bool *own_flag(BgfsOptions *options, const char *name)
       {"read-only", &options->read_only},
       {"snapshot", &options->snapshot},
       {"compress", &options->compress},
-      {"writeback", &options->writeback},
       {"debug", &options->debug},
       {"trust-images", &options->trust_images},
       {"allow_other", &options->allow_other},
@@ -68,8 +67,23 @@ static bool *own_flag(BgfsOptions *options, const char *name)
   return NULL;
 }
 
+static bool take_caching(BgfsOptions *options, const char *value)
+{
+  static const char *const words[] = {
+      [BGFS_CACHING_AUTO] = "auto", [BGFS_CACHING_NONE] = "none", [BGFS_CACHING_WRITEBACK] = "writeback"};
+  for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+    if (strcmp(words[i], value) == 0) {
+      options->caching = (BgfsCachingPolicy)i;
+      return true;
+    }
+  }
+  return false;
+}
+
 static bool take_flag(BgfsOptions *options, const char *name)
 {
+  if (strcmp(name, "writeback") == 0)
+    return take_caching(options, name);
   bool *flag = own_flag(options, name);
   if (!flag)
     return false;
@@ -81,6 +95,8 @@ static bool take_flag(BgfsOptions *options, const char *name)
 
 static bool take_value(BgfsOptions *options, const char *name, const char *value)
 {
+  if (strcmp(name, "cache") == 0)
+    return take_caching(options, value);
   if (strcmp(name, "format") == 0) {
     g_free(options->format);
     options->format = g_strdup(value);

@@ -74,7 +74,7 @@ static void fs_init(Mount *mount)
   fs->closing = bgfs_closing_new();
   fs->opened = bgfs_opened_new();
   fs->read_only = mount->options->read_only;
-  fs->writeback = mount->options->writeback;
+  fs->caching = mount->options->caching;
   fs->init_reply.wants_passthrough = !mount->options->no_passthrough;
   fs->directory = g_get_current_dir();
   fs->ready = on_ready;

@@ -33,10 +33,11 @@ void bgfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static bool zero_tail(BgfsFs *fs, BgfsInode *inode, uint64_t size, uint64_t length, GError **error)
 {
-  if (fs->writeback) {
+  if (fs->caching == BGFS_CACHING_WRITEBACK) {
     /* Dirty pages that lie beyond would be written after the zeros: the kernel drops them only if the size
      * changes. */
-    bg_set_error(error, EOPNOTSUPP, "with -o writeback a node keeps its size and its data: use conv=notrunc with dd");
+    bg_set_error(error, EOPNOTSUPP,
+                 "with cache=writeback a node keeps its size and its data: use conv=notrunc with dd");
     return false;
   }
   int result = bg_user_zero(inode->file.user, length, size - length, BG_USER_ZERO_NO_FALLBACK | BG_USER_ZERO_MAY_UNMAP);

@@ -39,8 +39,9 @@ static void answer_open(OpenTask *open, BgfsHandle *handle)
   handle->generation = bg_node_generation(node);
   const BgfsCachingOpen caching = {
       .passthrough = fs->init_reply.passthrough && bgfs_passthrough_begin(&fs->passthrough, open->inode),
-      .foreign_writer = bg_node_has_foreign_writer(node) || bg_node_beside_passthrough(node),
-      .direct = open->flags & O_DIRECT && !fs->writeback && fs->init_reply.maps_uncached,
+      .uncached =
+          fs->caching == BGFS_CACHING_NONE || bg_node_has_foreign_writer(node) || bg_node_beside_passthrough(node),
+      .direct = open->flags & O_DIRECT && fs->caching != BGFS_CACHING_WRITEBACK && fs->init_reply.maps_uncached,
       .writes = handle->access & BGFS_WRITE,
       .generation = handle->generation,
   };
@@ -53,7 +54,7 @@ static void answer_open(OpenTask *open, BgfsHandle *handle)
 static void run_open(BgfsTask *task)
 {
   OpenTask *open = (OpenTask *)task;
-  BgfsAccess access = bgfs_access(open->flags, open->fs->writeback);
+  BgfsAccess access = bgfs_access(open->flags, open->fs->caching);
   g_autoptr(GError) error = NULL;
   if (bgfs_acquire(open->fs, open->inode, access, &error)) {
     BgfsHandle *handle = g_new0(BgfsHandle, 1);
@@ -78,7 +79,7 @@ static void free_virtual(gpointer data)
 
 static void open_virtual(fuse_req_t req, fuse_ino_t ino, int flags)
 {
-  if (bgfs_access(flags, false) & BGFS_WRITE) {
+  if (bgfs_access(flags, BGFS_CACHING_AUTO) & BGFS_WRITE) {
     fuse_reply_err(req, EROFS);
     return;
   }

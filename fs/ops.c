@@ -10,7 +10,7 @@ static void op_init(void *data, struct fuse_conn_info *conn)
   conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_SPLICE_READ |
                             FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_IOCTL_DIR);
   conn->want |= conn->capable & FUSE_CAP_EXPLICIT_INVAL_DATA;
-  if (fs->writeback)
+  if (fs->caching == BGFS_CACHING_WRITEBACK)
     conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
   conn->max_write = MIN(conn->max_write, (unsigned)BGFS_MAX_REQUEST);
   conn->max_background = 64;

@@ -127,7 +127,7 @@ exec 7<&-
 unmount mnt
 
 note "off, and beside cached writes: the daemon serves"
-for option in passthrough=off writeback; do
+for option in passthrough=off cache=writeback; do
   mount_graph mnt -o $option --format raw disk.raw
   exec 7<>mnt/disk
   assert_equal "$(passthrough)" false "$option"

@@ -6,7 +6,7 @@ static const BgfsCachingOpen reader = {.generation = 5};
 static const BgfsCachingOpen writer = {.writes = true, .generation = 5};
 static const BgfsCachingOpen direct_writer = {.direct = true, .writes = true, .generation = 5};
 static const BgfsCachingOpen direct_reader = {.direct = true, .generation = 5};
-static const BgfsCachingOpen beside_foreign = {.foreign_writer = true, .generation = 5};
+static const BgfsCachingOpen beside_foreign = {.uncached = true, .generation = 5};
 
 Test(caching, pages_are_kept_only_of_the_same_generation)
 {

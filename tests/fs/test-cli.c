@@ -63,8 +63,9 @@ Test(cli, every_setting)
 {
   g_autoptr(BgfsOptions) options =
       parse("", "-f", "--format", "raw", "--read-only", "--trust-images", "--allow-reference", "/a",
-            "--allow-reference=nbd://b", "-o", "writeback", "i", "m", NULL);
-  cr_assert(options->foreground && options->read_only && options->trust_images && options->writeback);
+            "--allow-reference=nbd://b", "-owriteback", "-o", "ro", "i", "m", NULL);
+  cr_assert(options->foreground && options->read_only && options->trust_images &&
+            options->caching == BGFS_CACHING_WRITEBACK);
   cr_assert_str_eq(options->format, "raw");
   cr_assert_eq(options->allowed->len, 2);
   cr_assert_str_eq(options->allowed->pdata[0], "/a");

@@ -12,10 +12,11 @@ static BgNode fixed_node(void)
 
 Test(file, access_follows_the_open_flags)
 {
-  cr_assert_eq(bgfs_access(O_RDONLY | O_TRUNC, false), BGFS_READ);
-  cr_assert_eq(bgfs_access(O_WRONLY | O_APPEND, false), BGFS_WRITE);
-  cr_assert_eq(bgfs_access(O_RDWR, false), BGFS_READ | BGFS_WRITE);
-  cr_assert_eq(bgfs_access(O_WRONLY, true), BGFS_READ | BGFS_WRITE, "the kernel's write-back reads through writers");
+  cr_assert_eq(bgfs_access(O_RDONLY | O_TRUNC, BGFS_CACHING_AUTO), BGFS_READ);
+  cr_assert_eq(bgfs_access(O_WRONLY | O_APPEND, BGFS_CACHING_AUTO), BGFS_WRITE);
+  cr_assert_eq(bgfs_access(O_RDWR, BGFS_CACHING_AUTO), BGFS_READ | BGFS_WRITE);
+  cr_assert_eq(bgfs_access(O_WRONLY, BGFS_CACHING_WRITEBACK), BGFS_READ | BGFS_WRITE,
+               "the kernel's write-back reads through writers");
 }
 
 Test(file, a_reader_shares_everything)

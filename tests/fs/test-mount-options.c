@@ -59,3 +59,15 @@ Test(mount_options, passthrough_is_auto_or_off)
   cr_assert_null(parse("passthrough=on"));
   cr_assert_null(parse("passthrough"));
 }
+
+Test(mount_options, cache_is_auto_none_or_writeback)
+{
+  g_autoptr(BgfsOptions) fallback = parse("ro"), none = parse("cache=none"), writeback = parse("cache=writeback");
+  g_autoptr(BgfsOptions) alias = parse("writeback"), last = parse("cache=none,cache=auto");
+  cr_assert_eq(fallback->caching, BGFS_CACHING_AUTO);
+  cr_assert_eq(none->caching, BGFS_CACHING_NONE);
+  cr_assert_eq(writeback->caching, BGFS_CACHING_WRITEBACK);
+  cr_assert_eq(alias->caching, BGFS_CACHING_WRITEBACK);
+  cr_assert_eq(last->caching, BGFS_CACHING_AUTO);
+  cr_assert_null(parse("cache=all"));
+}
