@@ -11,7 +11,8 @@
 
 /* Bounds that hold for requests to a node, fixed from open to the next reopen. */
 typedef struct BgLimits {
-  uint32_t request_alignment;   /* bytes, a power of two ≥ 1: offset, length and memory of preadv and pwritev */
+  uint32_t
+      request_alignment; /* bytes, a power of two ≥ 1: offset, length and memory of preadv and pwritev; of decode and encode */
   uint32_t granularity;         /* bytes, a power of two ≥ 1: allocation unit; reserve, zero and discard work in it */
   bool grows;                   /* a write past the end makes the node longer (a regular host file) */
   uint32_t special_granularity; /* bytes, a power of two: pwritev_special works in it; 0: it does not at all */

@@ -20,6 +20,7 @@
 #include "drivers/child.h"
 #include "drivers/error.h"
 #include "drivers/options.h"
+#include "drivers/secret.h"
 
 #include <sys/stat.h>
 
@@ -66,6 +67,11 @@ struct BgHost {
    * image adds them (persistent) when the node becomes writable, stores and removes them when it ceases to be, and marks what it changes of
    * the disk by itself. */
   BgBitmaps *bitmaps;
+
+  /* During open only. The secret that the user's options name by `id` (NULL: they name none: the core may know which is meant), valid
+   * as long as the instance. ENOENT, EACCES: there is none; the message says how to give it. *secret = NULL and true: the node is only
+   * looked at, nobody will ask for its data. NULL: the same. */
+  bool (*need_secret)(BgHost *host, const char *id, const BgSecret **secret, GError **error);
 };
 
 typedef enum {
@@ -76,7 +82,8 @@ typedef enum {
 } BgExtentKind;
 
 typedef enum {
-  BG_EXTENT_IN_PLACE = 1 << 0 /* DATA: may be overwritten where it is */
+  BG_EXTENT_IN_PLACE = 1 << 0, /* DATA: may be overwritten where it is */
+  BG_EXTENT_ENCODED = 1 << 1   /* the child's bytes are not the node's: decode() makes them so */
 } BgExtentFlags;
 
 typedef struct BgExtent {
@@ -94,7 +101,8 @@ typedef struct BgReservation {
       length; /* the node's range: whole granules, covers the first byte asked for, may pass the end of the disk */
   BgChild *child;
   uint64_t child_offset; /* of the byte at `offset` */
-  bool reads_zero;       /* the space reads as zeros already: zero fill need not be written */
+  bool reads_zero;       /* the space reads as zeros already: zero fill need not be written; never with ENCODED */
+  unsigned flags;        /* BG_EXTENT_ENCODED: encode() what is written */
   uint64_t private[2];   /* the driver's */
 } BgReservation;
 
@@ -106,13 +114,16 @@ typedef struct BgChildSpec {
 } BgChildSpec;
 
 /* What create() makes. */
-typedef struct BgCreate {
+typedef struct BgCreate BgCreate;
+struct BgCreate {
   const void *options;        /* typed by create_options */
   uint64_t size;              /* bytes */
   BgChild *file;              /* formats: the empty storage, open read-write with RESIZE; protocols: NULL */
   const char *backing_file;   /* as it shall stand in the image; NULL: none */
   const char *backing_format; /* NULL iff backing_file is */
-} BgCreate;
+  /* As BgHost.need_secret(), but never without a secret. NULL: there are none. */
+  bool (*need_secret)(const BgCreate *create, const char *id, const BgSecret **secret, GError **error);
+};
 
 /* Facts for query and `info`: name and value, the value floating. */
 typedef struct BgInfo BgInfo;
@@ -246,6 +257,11 @@ typedef struct BgDriver {
   int (*reserve)(void *instance, uint64_t offset, uint64_t length, BgReservation *reservation);
   int (*commit)(void *instance, const BgReservation *reservation);
   void (*abort)(void *instance, const BgReservation *reservation);
+
+  /* Where map or reserve say ENCODED: turns the child's bytes into the node's, and back, in place. Whole units of the limits'
+   * request_alignment, in one extent (whose offsets in node and child are whole units, too). NULL iff nothing is ever ENCODED. */
+  int (*decode)(void *instance, void *buffer, size_t length, uint64_t node_offset, uint64_t child_offset);
+  int (*encode)(void *instance, void *buffer, size_t length, uint64_t node_offset, uint64_t child_offset);
 
   /* Makes whole granules (the last may be cut by the end) read as zeros without writing them. The core holds the range alone.
    * -ENOTSUP: the core writes zeros; a driver answers so before it has changed anything. NULL: passed on to where map

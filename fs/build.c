@@ -29,6 +29,8 @@ static bool add_image(BgGraph *graph, const BgfsOptions *options, GError **error
   if (options->snapshot)
     return bgfs_snapshot_add(graph, options, name, filename, error);
   g_autoptr(BgDict) image = bgfs_image_dict(name, filename, options->format);
+  if (options->key_secret)
+    bg_dict_set(image, "encrypt.key-secret", options->key_secret);
   g_autoptr(BgDict) dict = options->compress ? put_compress_on_top(image) : g_steal_pointer(&image);
   bg_dict_set(dict, options->read_only ? "read-only" : "auto-read-only", "on");
   return bg_graph_add(graph, dict, error) != NULL;

@@ -7,16 +7,18 @@
 /* Where GOption puts what it finds. */
 typedef struct Parsed {
   gboolean help, version, list_drivers, foreground, debug, read_only, snapshot, compress, trust_images;
-  char *driver, *format;
-  char **blockdevs, **allowed, **mount_options, **rest;
+  char *driver, *format, *key_secret;
+  char **blockdevs, **allowed, **secrets, **mount_options, **rest;
 } Parsed;
 
 static void parsed_clear(Parsed *parsed)
 {
   g_free(parsed->driver);
   g_free(parsed->format);
+  g_free(parsed->key_secret);
   g_strfreev(parsed->blockdevs);
   g_strfreev(parsed->allowed);
+  g_strfreev(parsed->secrets);
   g_strfreev(parsed->mount_options);
   g_strfreev(parsed->rest);
 }
@@ -47,6 +49,7 @@ static const char help_tail[] =
     "  compress             as --compress\n"
     "  allow-reference=WHAT as --allow-reference\n"
     "  trust-images         as --trust-images\n"
+    "  secret=id=ID\\\\,file=PATH, key-secret=ID  as --secret and --key-secret (a comma in a value wants a backslash)\n"
     "  cache=auto           the kernel keeps what it has read as long as nothing changes beneath (default)\n"
     "  cache=none           every request comes to the program\n"
     "  cache=writeback      the kernel caches writes too: faster, but only fsync makes them safe and tells errors, "
@@ -79,6 +82,11 @@ static GOptionContext *make_context(Parsed *parsed)
       {"allow-reference", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->allowed,
        "Let images refer to what begins with this path or URI (repeatable)", "PATH|URI"},
       {"trust-images", 0, 0, G_OPTION_ARG_NONE, &parsed->trust_images, "Let images refer to anything", NULL},
+      {"secret", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->secrets,
+       "A passphrase; without file= it is asked for (repeatable)", "id=ID[,file=PATH][,format=raw|base64]"},
+      {"object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->secrets, "The same, as QEMU spells it", "secret,id=ID,…"},
+      {"key-secret", 0, 0, G_OPTION_ARG_FILENAME, &parsed->key_secret,
+       "Which secret opens IMAGE (default: the only one)", "ID"},
       {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->mount_options, "Mount options (repeatable; see below)",
        "OPT[=VALUE][,…]"},
       {"foreground", 'f', 0, G_OPTION_ARG_NONE, &parsed->foreground, "Stay in the foreground", NULL},
@@ -110,6 +118,7 @@ static BgfsOptions *options_new(void)
   BgfsOptions *options = g_new0(BgfsOptions, 1);
   options->blockdevs = g_ptr_array_new_with_free_func(g_free);
   options->allowed = g_ptr_array_new_with_free_func(g_free);
+  options->secret_texts = g_ptr_array_new_with_free_func(g_free);
   options->fuse = g_string_new(NULL);
   return options;
 }
@@ -124,6 +133,8 @@ void bgfs_options_free(BgfsOptions *options)
   g_free(options->driver);
   g_ptr_array_unref(options->blockdevs);
   g_ptr_array_unref(options->allowed);
+  g_ptr_array_unref(options->secret_texts);
+  g_free(options->key_secret);
   g_string_free(options->fuse, TRUE);
   g_free(options);
 }
@@ -138,6 +149,7 @@ static void take_flags(BgfsOptions *options, Parsed *parsed)
 {
   options->format = g_steal_pointer(&parsed->format);
   options->driver = g_steal_pointer(&parsed->driver);
+  options->key_secret = g_steal_pointer(&parsed->key_secret);
   options->read_only = parsed->read_only;
   options->snapshot = parsed->snapshot;
   options->compress = parsed->compress;
@@ -146,6 +158,7 @@ static void take_flags(BgfsOptions *options, Parsed *parsed)
   options->foreground = parsed->foreground;
   add_strings(options->blockdevs, parsed->blockdevs);
   add_strings(options->allowed, parsed->allowed);
+  add_strings(options->secret_texts, parsed->secrets);
   if (parsed->help)
     options->command = BGFS_COMMAND_HELP;
   else if (parsed->version)
@@ -180,6 +193,10 @@ static bool check(const BgfsOptions *options, GError **error)
 {
   if (options->blockdevs->len > 0 && options->format) {
     bg_set_error(error, EINVAL, "--format describes an IMAGE: with --blockdev the driver is the format");
+    return false;
+  }
+  if (options->blockdevs->len > 0 && options->key_secret) {
+    bg_set_error(error, EINVAL, "--key-secret is IMAGE's: with --blockdev it is the node's option encrypt.key-secret");
     return false;
   }
   if (options->blockdevs->len > 0 && options->snapshot) {

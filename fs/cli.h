@@ -3,6 +3,7 @@
 #define BGFS_CLI_H
 
 #include "fs/caching.h"
+#include "graph/secret.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -17,11 +18,14 @@ typedef enum {
 
 typedef struct BgfsOptions {
   BgfsCommand command;
-  char *image;          /* as given; NULL with blockdevs */
-  char *mountpoint;     /* as given */
-  char *format;         /* NULL: by content */
-  GPtrArray *blockdevs; /* char *, in the order given */
-  GPtrArray *allowed;   /* char *: --allow-reference */
+  char *image;             /* as given; NULL with blockdevs */
+  char *mountpoint;        /* as given */
+  char *format;            /* NULL: by content */
+  GPtrArray *blockdevs;    /* char *, in the order given */
+  GPtrArray *allowed;      /* char *: --allow-reference */
+  GPtrArray *secret_texts; /* char *: --secret, as given */
+  BgSecrets *secrets;      /* what they mean: main.c sets them; not owned */
+  char *key_secret;        /* which of them is IMAGE's; NULL: not said */
   bool trust_images, read_only, snapshot, compress, foreground, debug;
   BgfsCachingPolicy caching;
   bool no_passthrough;

@@ -1,6 +1,7 @@
 #include "fs/create.h"
 
 #include "drivers/registry.h"
+#include "fs/secret.h"
 #include "graph/blockdev.h"
 #include "graph/create.h"
 
@@ -11,7 +12,7 @@ enum { EXIT_USAGE = 2 };
 
 typedef struct Arguments {
   char *format, *backing, *backing_format;
-  char **options, **rest;
+  char **options, **secrets, **rest;
   gboolean help;
 } Arguments;
 
@@ -21,6 +22,7 @@ static void arguments_clear(Arguments *arguments)
   g_free(arguments->backing);
   g_free(arguments->backing_format);
   g_strfreev(arguments->options);
+  g_strfreev(arguments->secrets);
   g_strfreev(arguments->rest);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
@@ -34,6 +36,11 @@ static GOptionContext *make_context(Arguments *arguments)
       {"backing-format", 'F', 0, G_OPTION_ARG_FILENAME, &arguments->backing_format, "BASE's format", "FORMAT"},
       {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->options, "The format's options (see --driver-help)",
        "OPT=VALUE[,…]"},
+      {"secret", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->secrets,
+       "A passphrase for encrypt.key-secret; without file= it is asked for (repeatable)",
+       "id=ID[,file=PATH][,format=raw|base64]"},
+      {"object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->secrets, "The same, as QEMU spells it",
+       "secret,id=ID,…"},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "Print this text", NULL},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->rest, NULL, NULL},
       {NULL},
@@ -97,6 +104,14 @@ static int usage(const GError *error)
   return EXIT_USAGE;
 }
 
+static BgSecrets *load_secrets(const Arguments *arguments, GError **error)
+{
+  g_autoptr(GPtrArray) texts = g_ptr_array_new();
+  for (char **text = arguments->secrets; text && *text; text++)
+    g_ptr_array_add(texts, *text);
+  return bgfs_secrets_load(texts, error);
+}
+
 int bgfs_create(int argc, char **argv)
 {
   g_set_prgname("blockgraphfs create");
@@ -114,8 +129,9 @@ int bgfs_create(int argc, char **argv)
   }
   if (!check(&arguments, &size, &error) || !take_options(options, arguments.options, &error))
     return usage(error);
-  if (bg_create_image(arguments.format, arguments.rest[0], size, options, arguments.backing, arguments.backing_format,
-                      &error))
+  g_autoptr(BgSecrets) secrets = load_secrets(&arguments, &error);
+  if (secrets && bg_create_image(arguments.format, arguments.rest[0], size, options, arguments.backing,
+                                 arguments.backing_format, secrets, &error))
     return EXIT_SUCCESS;
   fprintf(stderr, "blockgraphfs create: %s: %s\n", arguments.rest[0], error->message);
   return EXIT_FAILURE;

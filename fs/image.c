@@ -34,6 +34,6 @@ BgGraph *bgfs_graph_new(const BgfsOptions *options, const BgListener *listener, 
   g_autofree const char **allowed = g_new0(const char *, options->allowed->len + 1);
   for (guint i = 0; i < options->allowed->len; i++)
     allowed[i] = g_ptr_array_index(options->allowed, i);
-  BgPolicy policy = {.trust_images = options->trust_images, .allowed = allowed};
+  BgPolicy policy = {.trust_images = options->trust_images, .allowed = allowed, .secrets = options->secrets};
   return bg_graph_new(&policy, listener, listener_data);
 }

@@ -5,7 +5,7 @@
 #include "fs/cli.h"
 #include "graph/graph.h"
 
-/* An empty graph with the options' policy for references. */
+/* An empty graph with the options' policy for references, and their secrets. */
 BgGraph *bgfs_graph_new(const BgfsOptions *options, const BgListener *listener, void *listener_data);
 
 /* IMAGE's options for bg_graph_add(): a node `name` (NULL: none is given) on the file. `filename` is absolute. */

@@ -52,7 +52,9 @@ static GOptionContext *make_context(Arguments *arguments, const char *summary, b
 
 static bool open_image(BgfsLook *look, const Arguments *arguments, bool chain, GError **error)
 {
-  BgPolicy policy = {arguments->trust_images, (const char *const *)arguments->allowed};
+  BgPolicy policy = {.trust_images = arguments->trust_images,
+                     .allowed = (const char *const *)arguments->allowed,
+                     .without_keys = true};
   g_autofree char *filename = bgfs_absolute_path(look->image);
   look->graph = bg_graph_new(&policy, NULL, NULL);
   look->node = bg_image_open(look->graph, filename, look->format, chain, error);

@@ -7,6 +7,7 @@
 #include "fs/list.h"
 #include "fs/map.h"
 #include "fs/mount.h"
+#include "fs/secret.h"
 #include "fs/unmount.h"
 
 #include <stdio.h>
@@ -15,7 +16,19 @@
 
 enum { EXIT_USAGE = 2 };
 
-static int run(const BgfsOptions *options)
+/* Secrets are read here, before anything goes into the background: the terminal and the working directory are still the caller's. */
+static int mount(BgfsOptions *options)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BgSecrets) secrets = bgfs_secrets_load(options->secret_texts, &error);
+  options->secrets = secrets;
+  if (secrets)
+    return bgfs_mount(options);
+  fprintf(stderr, "blockgraphfs: %s\n", error->message);
+  return EXIT_FAILURE;
+}
+
+static int run(BgfsOptions *options)
 {
   switch (options->command) {
   case BGFS_COMMAND_HELP: {
@@ -32,7 +45,7 @@ static int run(const BgfsOptions *options)
   case BGFS_COMMAND_DRIVER_HELP:
     return bgfs_driver_help(options->driver);
   default:
-    return bgfs_mount(options);
+    return mount(options);
   }
 }
 

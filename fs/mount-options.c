@@ -106,6 +106,15 @@ static bool take_value(BgfsOptions *options, const char *name, const char *value
     options->no_passthrough = strcmp(value, "off") == 0;
     return true;
   }
+  if (strcmp(name, "key-secret") == 0) {
+    g_free(options->key_secret);
+    options->key_secret = g_strdup(value);
+    return true;
+  }
+  if (strcmp(name, "secret") == 0) {
+    g_ptr_array_add(options->secret_texts, g_strdup(value));
+    return true;
+  }
   if (strcmp(name, "allow-reference") == 0) {
     g_ptr_array_add(options->allowed, g_strdup(value));
     return true;

@@ -12,6 +12,8 @@ static bool examine(const BgfsOptions *options, const char *filename, int64_t *s
   g_autoptr(BgDict) dict = bgfs_image_dict(NULL, filename, options->format);
   bg_dict_set(dict, "node-name", "image");
   bg_dict_set(dict, "read-only", "on");
+  if (options->key_secret)
+    bg_dict_set(dict, "encrypt.key-secret", options->key_secret);
   BgNode *node = bg_graph_add(graph, dict, error);
   if (node) {
     *size = bg_node_size(node);
@@ -62,7 +64,9 @@ bool bgfs_snapshot_add(BgGraph *graph, const BgfsOptions *options, const char *n
   g_autofree char *overlay = g_build_filename(directory, "overlay.qcow2", NULL);
   g_autoptr(BgDict) backing = bgfs_image_dict(NULL, filename, format);
   bg_dict_set(backing, "read-only", "on");
-  bool ok = bg_create_image("qcow2", overlay, size, NULL, NULL, NULL, error) &&
+  if (options->key_secret)
+    bg_dict_set(backing, "encrypt.key-secret", options->key_secret);
+  bool ok = bg_create_image("qcow2", overlay, size, NULL, NULL, NULL, NULL, error) &&
             add_overlay(graph, name, overlay, backing, error);
   g_unlink(overlay);
   g_rmdir(directory);

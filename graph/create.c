@@ -81,7 +81,7 @@ static const BgDriver *find_creator(const char *name, const char *backing, GErro
 
 static BgGraph *new_graph(void)
 {
-  static const BgPolicy nothing_by_itself;
+  static const BgPolicy nothing_by_itself = {.without_keys = true};
   return bg_graph_new(&nothing_by_itself, NULL, NULL);
 }
 
@@ -198,8 +198,19 @@ static bool create_file(const char *filename, const BgDriver *driver, BgCreate *
   return false;
 }
 
+/* What is to be made, and what only the core knows of it. */
+typedef struct Order {
+  BgCreate create;
+  const BgSecrets *secrets;
+} Order;
+
+static bool need_secret(const BgCreate *create, const char *id, const BgSecret **secret, GError **error)
+{
+  return bg_secrets_choose(((const Order *)create)->secrets, id, secret, error);
+}
+
 bool bg_create_image(const char *format, const char *filename, uint64_t size, BgDict *options, const char *backing,
-                     const char *backing_format, GError **error)
+                     const char *backing_format, const BgSecrets *secrets, GError **error)
 {
   const BgDriver *driver = find_creator(format, backing, error);
   g_auto(Options) typed = {0};
@@ -216,6 +227,11 @@ bool bg_create_image(const char *format, const char *filename, uint64_t size, Bg
     bg_set_error(error, backing || size != UINT64_MAX ? EFBIG : EINVAL, "The image needs a size, of less than 8 EiB");
     return false;
   }
-  BgCreate create = {.options = typed.values, .size = size, .backing_file = backing, .backing_format = backing_format};
-  return create_file(filename, driver, &create, error);
+  Order order = {.create = {.options = typed.values,
+                            .size = size,
+                            .backing_file = backing,
+                            .backing_format = backing_format,
+                            .need_secret = need_secret},
+                 .secrets = secrets};
+  return create_file(filename, driver, &order.create, error);
 }

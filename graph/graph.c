@@ -15,7 +15,8 @@ BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *
   BgGraph *graph = g_new0(BgGraph, 1);
   pthread_condattr_t clock;
   if (policy)
-    graph->policy = (BgPolicy){policy->trust_images, (const char *const *)g_strdupv((char **)policy->allowed)};
+    graph->policy = *policy;
+  graph->policy.allowed = (const char *const *)g_strdupv((char **)graph->policy.allowed);
   graph->listener = listener;
   graph->listener_data = listener_data;
   pthread_mutex_init(&graph->control, NULL);

@@ -11,10 +11,12 @@
 typedef struct BgGraph BgGraph;
 typedef struct BgNode BgNode;
 
-/* What images may refer to by themselves (backing files, data files). See graph/reference.h. */
+/* What images may refer to by themselves (backing files, data files; see graph/reference.h), and what they are decrypted with. */
 typedef struct BgPolicy {
-  bool trust_images;          /* anything goes */
-  const char *const *allowed; /* NULL-terminated paths and URI prefixes; NULL: none */
+  bool trust_images;               /* anything goes */
+  const char *const *allowed;      /* NULL-terminated paths and URI prefixes; NULL: none */
+  const struct BgSecrets *secrets; /* outlives the graph; NULL: none */
+  bool without_keys; /* images are looked at only: encrypted ones open without their keys, their data reads as EACCES */
 } BgPolicy;
 
 /* Told of what happened, from whichever thread it happened in, also from data calls: every function only takes note (queues)

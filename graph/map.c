@@ -26,6 +26,10 @@ static int map_opaque(BgNode *node, uint64_t offset, uint64_t length, unsigned d
 /* What a format has allocated is data, also where the file below has a hole; a node that allocates nothing shows what is below. */
 static int map_data(BgNode *node, const BgExtent *run, unsigned depth, BgMapped *mapped)
 {
+  if (run->flags & BG_EXTENT_ENCODED) {
+    *mapped = (BgMapped){.length = run->length, .depth = depth, .present = true, .data = true};
+    return 0;
+  }
   int result = map_at(bg_run_source(node, run), run->offset, run->length, depth, mapped);
   if (result == 0 && node->driver->reserve)
     mapped->data = mapped->present = true;
@@ -58,7 +62,9 @@ static int map_at(BgNode *node, uint64_t offset, uint64_t length, unsigned depth
     return map_backing(node, &run, offset, depth, mapped);
   if (run.kind == BG_EXTENT_DATA)
     return map_data(node, &run, depth, mapped);
-  *mapped = (BgMapped){.length = run.length, .depth = depth, .present = true, .storage = bg_run_source(node, &run)};
+  *mapped = (BgMapped){.length = run.length, .depth = depth, .present = true};
+  if (!(run.flags & BG_EXTENT_ENCODED))
+    mapped->storage = bg_run_source(node, &run);
   mapped->offset = mapped->storage ? run.offset : 0;
   mapped->zero = run.kind == BG_EXTENT_ZERO;
   mapped->data = mapped->compressed = run.kind == BG_EXTENT_SPECIAL;

@@ -18,6 +18,7 @@ BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver)
   node->state.error = EROFS;
   node->state.reason = g_strdup("not open yet");
   bg_ranges_init(&node->ranges);
+  bg_ranges_init(&node->coded);
   pthread_rwlock_init(&node->life, NULL);
   pthread_mutex_init(&node->state_lock, NULL);
   return node;
@@ -49,6 +50,7 @@ void bg_node_free(BgNode *node)
   bg_node_state_clear(&node->state);
   bg_bitmaps_free(node->host.bitmaps);
   bg_ranges_clear(&node->ranges);
+  bg_ranges_clear(&node->coded);
   pthread_rwlock_destroy(&node->life);
   pthread_mutex_destroy(&node->state_lock);
   g_free(node->name);

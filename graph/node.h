@@ -75,6 +75,7 @@ struct BgNode {
 
   BgLimits limits; /* fixed between changes that close gates */
   BgRanges ranges;
+  BgRanges coded; /* units of encoded extents: readers share, who writes in place is alone; taken after `ranges` */
   atomic_uint_fast64_t written, flushed; /* counts of writes, for needless flushes */
   atomic_bool corrupt;
   atomic_uint_fast64_t generation;

@@ -1,5 +1,6 @@
 #include "drivers/iov.h"
 #include "graph/align.h"
+#include "graph/encoded.h"
 #include "graph/io.h"
 #include "graph/run.h"
 
@@ -19,6 +20,8 @@ static int read_run(BgNode *node, const BgExtent *run, const struct iovec *iov, 
 {
   switch (run->kind) {
   case BG_EXTENT_DATA:
+    if (run->flags & BG_EXTENT_ENCODED)
+      return bg_encoded_read(node, run, iov, iovcnt, offset);
     return read_below(bg_run_source(node, run), iov, iovcnt, run->offset);
   case BG_EXTENT_BACKING:
     return read_below(bg_run_source(node, run), iov, iovcnt, offset);

@@ -36,12 +36,12 @@ static int status_opaque(BgNode *node, uint64_t offset, uint64_t length, BgStatu
   return result;
 }
 
-/* A driver that allocates knows what it has; one that does not (raw, filters) has to look below. */
+/* A driver that allocates knows what it has; one that does not (raw, filters) has to look below, where that is of use. */
 static int status_run(Probe *probe, BgNode *node, const BgExtent *run, uint64_t offset, BgStatus *status)
 {
   if (run->kind == BG_EXTENT_BACKING)
     return status_below(probe, bg_run_source(node, run), offset, run->length, status);
-  if (run->kind == BG_EXTENT_DATA && !node->driver->reserve)
+  if (run->kind == BG_EXTENT_DATA && !node->driver->reserve && !(run->flags & BG_EXTENT_ENCODED))
     return status_below(probe, bg_run_source(node, run), run->offset, run->length, status);
   *status = (BgStatus){run->kind == BG_EXTENT_ZERO, run->length};
   return 0;

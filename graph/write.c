@@ -1,5 +1,6 @@
 #include "drivers/iov.h"
 #include "graph/align.h"
+#include "graph/encoded.h"
 #include "graph/io.h"
 #include "graph/run.h"
 
@@ -20,6 +21,15 @@ static int slice(const Write *write, uint64_t length, struct iovec *part)
   return bg_iov_slice(write->iov, write->iovcnt, write->done, length, part);
 }
 
+static int write_run(Write *write, const BgExtent *run)
+{
+  struct iovec part[BG_IOV_MAX];
+  int count = slice(write, run->length, part);
+  if (run->flags & BG_EXTENT_ENCODED)
+    return bg_encoded_write(write->node, run, part, count, write->offset + write->done);
+  return run->child->ops->pwritev(run->child, part, count, run->offset);
+}
+
 /* Writes what can be overwritten where it is, up to the first byte that cannot. */
 static int write_in_place(Write *write)
 {
@@ -32,9 +42,7 @@ static int write_in_place(Write *write)
       return result;
     if (!(run.flags & BG_EXTENT_IN_PLACE))
       return 0;
-    struct iovec part[BG_IOV_MAX];
-    int count = slice(write, run.length, part);
-    result = run.child->ops->pwritev(run.child, part, count, run.offset);
+    result = write_run(write, &run);
     if (result)
       return result;
     write->done += run.length;
@@ -90,8 +98,8 @@ static int fill_make(BgNode *node, uint64_t offset, uint64_t length, bool reads_
   return result;
 }
 
-static int write_filled(const BgReservation *place, uint64_t skip, const Fill *head, const struct iovec *data,
-                        int count, const Fill *tail)
+static int write_filled(BgNode *node, const BgReservation *place, uint64_t skip, const Fill *head,
+                        const struct iovec *data, int count, const Fill *tail)
 {
   struct iovec all[BG_IOV_MAX + 2];
   int total = 0;
@@ -102,6 +110,8 @@ static int write_filled(const BgReservation *place, uint64_t skip, const Fill *h
     all[total++] = data[i];
   if (tail->buffer)
     all[total++] = (struct iovec){tail->buffer, tail->length};
+  if (place->flags & BG_EXTENT_ENCODED)
+    return bg_encoded_write_new(node, place, all, total);
   if (total <= BG_IOV_MAX)
     return place->child->ops->pwritev(place->child, all, total, place->child_offset + start);
   uint64_t first = bg_iov_length(all, BG_IOV_MAX);
@@ -123,7 +133,7 @@ static int write_reserved(Write *write, const BgReservation *place, uint64_t len
   if (result == 0) {
     struct iovec part[BG_IOV_MAX];
     int count = slice(write, length, part);
-    result = write_filled(place, start - place->offset, &head, part, count, &tail);
+    result = write_filled(write->node, place, start - place->offset, &head, part, count, &tail);
   }
   free(head.buffer);
   free(tail.buffer);

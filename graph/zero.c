@@ -91,6 +91,12 @@ static int zero_by_driver(BgNode *node, uint64_t offset, uint64_t length, uint64
   return result ? result : zero_rest(node, offset + cut.head + cut.middle, cut.tail);
 }
 
+/* Zeros below are zeros here. */
+static bool is_plain(const BgExtent *run)
+{
+  return (run->flags & (BG_EXTENT_IN_PLACE | BG_EXTENT_ENCODED)) == BG_EXTENT_IN_PLACE;
+}
+
 /* Passes the request on to where the bytes are; of an opaque node, or where they are not in place, zeros are written. */
 static int zero_below(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags, bool fallback)
 {
@@ -104,7 +110,7 @@ static int zero_below(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlag
     int result = bg_runs_next(&runs, &run);
     if (result)
       return result;
-    if (run.flags & BG_EXTENT_IN_PLACE)
+    if (is_plain(&run))
       result = bg_io_zero(bg_run_source(node, &run), run.offset, run.length, flags, fallback);
     else
       result = fallback ? write_zeros(node, start, run.length) : -EOPNOTSUPP;
@@ -143,7 +149,7 @@ static int discard_below(BgNode *node, uint64_t offset, uint64_t length)
   while (runs.position < runs.end) {
     BgExtent run;
     int result = bg_runs_next(&runs, &run);
-    if (result == 0 && (run.flags & BG_EXTENT_IN_PLACE))
+    if (result == 0 && is_plain(&run))
       result = bg_io_discard(bg_run_source(node, &run), run.offset, run.length);
     if (result)
       return result;

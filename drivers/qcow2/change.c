@@ -24,6 +24,8 @@ static bool check_writable(Qcow2 *q, const Qcow2Header *header, GError **error)
     bg_set_error(error, EROFS, "The image is damaged: %s", reason);
   else if (header->incompatible & QCOW2_INCOMPAT_CORRUPT)
     bg_set_error(error, EROFS, "The image is marked as corrupt; repair it with 'blockgraphfs check --repair all'");
+  else if (header->crypt_method == QCOW2_CRYPT_AES)
+    bg_set_error(error, EROFS, "The image is encrypted with the legacy method AES, which is only read");
   else if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE && header->snapshot_count)
     bg_set_error(error, EROFS, "The image has snapshots, whose data in the data file a writer would overwrite");
   else
@@ -38,7 +40,8 @@ bool qcow2_is_same_shape(const Qcow2 *q, const Qcow2Header *header)
   return header->version == q->version && header->cluster_bits == q->cluster_bits &&
          header->refcount_order == q->refcount_order && header->compression == q->compression &&
          !!(header->incompatible & external) == q->external && !!(header->incompatible & extended) == q->extended &&
-         raw == q->raw;
+         raw == q->raw && header->crypt_method == q->crypt_method && header->crypto_offset == q->crypto_offset &&
+         header->crypto_size == q->crypto_size;
 }
 
 /* A copy to look at the numbers of; the strings are not the caller's. */
@@ -87,7 +90,7 @@ bool qcow2_reload(Qcow2 *q, GError **error)
   if (!qcow2_is_same_shape(q, &header))
     bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
   else
-    good = qcow2_snapshots_read(q->file, &header, &snapshots, error) &&
+    good = qcow2_crypto_check_same(q, &header, error) && qcow2_snapshots_read(q->file, &header, &snapshots, error) &&
            qcow2_bitmaps_read(q->file, &header, &bitmaps, error) && qcow2_l1_read(q->file, &header, &l1, error);
   if (!good) {
     qcow2_snapshots_clear(&snapshots);

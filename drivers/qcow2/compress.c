@@ -161,7 +161,7 @@ static int read_in_cluster(Qcow2 *q, uint64_t offset, void *out, size_t length)
   case QCOW2_DEFLATED:
     return read_compressed(q, generation, entry.word, from, out, length);
   case QCOW2_NORMAL:
-    return bg_child_pread(q->data, out, length, qcow2_entry_offset(entry.word) + from);
+    return qcow2_read_data(q, out, length, offset, qcow2_entry_offset(entry.word) + from);
   default:
     memset(out, 0, length);
     return 0;

@@ -84,6 +84,17 @@ static bool parse_bitmaps(const uint8_t *data, size_t length, Qcow2Header *heade
   return true;
 }
 
+static bool parse_crypto(const uint8_t *data, size_t length, Qcow2Header *header, GError **error)
+{
+  if (length != 16 || qcow2_get64(data + 8) == 0) {
+    bg_set_error(error, EINVAL, "The header's encryption extension is not valid");
+    return false;
+  }
+  header->crypto_offset = qcow2_get64(data);
+  header->crypto_size = qcow2_get64(data + 8);
+  return true;
+}
+
 bool qcow2_extensions_parse(const uint8_t *area, size_t length, Qcow2Header *header, const uint8_t **features,
                             size_t *features_length, GError **error)
 {
@@ -105,10 +116,8 @@ bool qcow2_extensions_parse(const uint8_t *area, size_t length, Qcow2Header *hea
         return false;
       header->bitmaps_at = header->header_length + at + 8;
     }
-    if (type == QCOW2_EXT_CRYPTO && size >= 16) {
-      header->crypto_offset = qcow2_get64(data);
-      header->crypto_size = qcow2_get64(data + 8);
-    }
+    if (type == QCOW2_EXT_CRYPTO && !parse_crypto(data, size, header, error))
+      return false;
     if (type == QCOW2_EXT_FEATURE_NAMES && features) {
       *features = data;
       *features_length = size;

@@ -22,6 +22,7 @@ static void decode_fields(const uint8_t *bytes, Qcow2Header *header)
   header->version = qcow2_get32(bytes + QCOW2_H_VERSION);
   header->cluster_bits = qcow2_get32(bytes + QCOW2_H_CLUSTER_BITS);
   header->size = qcow2_get64(bytes + QCOW2_H_SIZE);
+  header->crypt_method = qcow2_get32(bytes + QCOW2_H_CRYPT_METHOD);
   header->l1_entries = qcow2_get32(bytes + QCOW2_H_L1_ENTRIES);
   header->l1_offset = qcow2_get64(bytes + QCOW2_H_L1_OFFSET);
   header->reftable_offset = qcow2_get64(bytes + QCOW2_H_REFTABLE_OFFSET);
@@ -110,7 +111,9 @@ static bool check_tables(const Qcow2Header *header, uint64_t file_size, GError *
                    (uint64_t)header->reftable_clusters << header->cluster_bits, QCOW2_MAX_REFTABLE_BYTES,
                    header->cluster_bits, file_end, error) ||
       !check_table("snapshot table", header->snapshots_offset, (uint64_t)header->snapshot_count * 40,
-                   QCOW2_MAX_SNAPSHOT_BYTES, header->cluster_bits, file_end, error))
+                   QCOW2_MAX_SNAPSHOT_BYTES, header->cluster_bits, file_end, error) ||
+      !check_table("encryption header", header->crypto_offset, header->crypto_size, QCOW2_MAX_CRYPTO_BYTES,
+                   header->cluster_bits, file_end, error))
     return false;
   unsigned table_bits = qcow2_table_bits(header->cluster_bits, header->incompatible);
   if (header->l1_entries < qcow2_l1_entries_for(header->size, table_bits)) {
@@ -120,16 +123,19 @@ static bool check_tables(const Qcow2Header *header, uint64_t file_size, GError *
   return true;
 }
 
-static bool check_features(const Qcow2Header *header, uint32_t crypt_method, const uint8_t *features, size_t length,
-                           GError **error)
+static bool check_encryption(const Qcow2Header *header, GError **error)
 {
-  if (crypt_method) {
-    bg_set_error(error, ENOTSUP, "The image is encrypted (%s), which is not supported",
-                 crypt_method == 1   ? "AES"
-                 : crypt_method == 2 ? "LUKS"
-                                     : "method unknown");
-    return false;
-  }
+  if (header->crypt_method > QCOW2_CRYPT_LUKS)
+    bg_set_error(error, ENOTSUP, "The image is encrypted with an unknown method (%u)", header->crypt_method);
+  else if ((header->crypt_method == QCOW2_CRYPT_LUKS) != !!header->crypto_size)
+    bg_set_error(error, EINVAL, "The encryption method contradicts the header extension that tells of it");
+  else
+    return true;
+  return false;
+}
+
+static bool check_features(const Qcow2Header *header, const uint8_t *features, size_t length, GError **error)
+{
   uint64_t known = QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT | QCOW2_INCOMPAT_DATA_FILE |
                    QCOW2_INCOMPAT_COMPRESSION | QCOW2_INCOMPAT_EXTENDED_L2;
   for (unsigned bit = 0; bit < 64; bit++)
@@ -194,7 +200,7 @@ static bool read_rest(BgChild *file, const uint8_t *fixed, Qcow2Header *header, 
   if (end > header->header_length && !qcow2_extensions_parse(head + header->header_length, end - header->header_length,
                                                              header, &features, &features_length, error))
     return false;
-  return check_features(header, qcow2_get32(fixed + QCOW2_H_CRYPT_METHOD), features, features_length, error) &&
+  return check_features(header, features, features_length, error) && check_encryption(header, error) &&
          read_backing_name(head, length, backing_offset, backing_size, header, error);
 }
 
@@ -228,6 +234,7 @@ size_t qcow2_header_format(const Qcow2Header *header, uint8_t *bytes)
   qcow2_put32(bytes + QCOW2_H_VERSION, header->version);
   qcow2_put32(bytes + QCOW2_H_CLUSTER_BITS, header->cluster_bits);
   qcow2_put64(bytes + QCOW2_H_SIZE, header->size);
+  qcow2_put32(bytes + QCOW2_H_CRYPT_METHOD, header->crypt_method);
   qcow2_put32(bytes + QCOW2_H_L1_ENTRIES, header->l1_entries);
   qcow2_put64(bytes + QCOW2_H_L1_OFFSET, header->l1_offset);
   qcow2_put64(bytes + QCOW2_H_REFTABLE_OFFSET, header->reftable_offset);

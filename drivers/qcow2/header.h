@@ -22,11 +22,12 @@ typedef struct Qcow2Header {
   unsigned refcount_order;
   uint32_t header_length;
   unsigned compression;
+  uint32_t crypt_method; /* QCOW2_CRYPT_… */
   uint32_t bitmap_count;
   uint32_t bitmaps_reserved;             /* must be zero */
   uint64_t bitmaps_offset, bitmaps_size; /* the directory of bitmaps; not checked */
   uint64_t bitmaps_at;                   /* of the extension's data, in the file; 0: there is none */
-  uint64_t crypto_offset, crypto_size;   /* the encryption header; the same */
+  uint64_t crypto_offset, crypto_size;   /* the encryption header: bytes, with LUKS only */
   char *backing_file;                    /* NULL: none */
   char *backing_format;                  /* NULL: not recorded */
   char *data_file;                       /* NULL: not recorded */

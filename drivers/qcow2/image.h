@@ -24,6 +24,8 @@
 typedef struct Qcow2Options {
   uint64_t l2_cache_size;
   uint64_t refcount_cache_size;
+  int encrypt_format; /* QCOW2_CRYPT_NONE: whatever the image says */
+  char *key_secret;   /* the name of a secret; NULL: the core may know which */
 } Qcow2Options;
 
 /* Clusters that a committed change has stopped to name. */
@@ -64,6 +66,9 @@ typedef struct Qcow2 {
   unsigned refcount_order;
   uint64_t block_clusters; /* clusters that one refcount block counts */
   unsigned compression;
+  unsigned crypt_method;
+  uint64_t crypto_offset, crypto_size; /* where the encryption header is */
+  struct Qcow2Crypto *crypto;          /* NULL: the image is not encrypted; see crypto.c */
 
   _Atomic uint64_t size;
   atomic_bool damaged; /* a contradiction was found: no more changes */
@@ -201,6 +206,27 @@ void qcow2_inflated_replace(struct Qcow2Inflated *inflated, uint64_t entry, uint
 /* What the file holds may have changed under the same entries. */
 void qcow2_inflated_forget(struct Qcow2Inflated *inflated);
 struct Qcow2Inflated *qcow2_inflated_new(void);
+
+/* ── crypto.c ── (no lock held) */
+
+/* The header is read. Takes the key from the core; without one q->crypto stands, and data calls are -EACCES. */
+bool qcow2_crypto_open(Qcow2 *q, GError **error);
+void qcow2_crypto_free(struct Qcow2Crypto *crypto);
+/* Whether the image, whose header is `header` now, still has the key that it was opened with. */
+bool qcow2_crypto_check_same(Qcow2 *q, const Qcow2Header *header, GError **error);
+/* BgDriver.decode and encode; of images that are encrypted. */
+int qcow2_decode(void *instance, void *buffer, size_t length, uint64_t disk_offset, uint64_t file_offset);
+int qcow2_encode(void *instance, void *buffer, size_t length, uint64_t disk_offset, uint64_t file_offset);
+/* Plain data of one extent, of any alignment, encrypted or not. Nobody else writes the sectors that it touches. */
+int qcow2_read_data(Qcow2 *q, void *out, size_t length, uint64_t disk_offset, uint64_t file_offset);
+int qcow2_write_data(Qcow2 *q, const void *data, size_t length, uint64_t disk_offset, uint64_t file_offset);
+/* Whether zeros in the data file are zeros of the disk, which then is how the disk gets them. */
+static inline bool qcow2_zeros_below(const Qcow2 *q)
+{
+  return q->external && !q->crypto;
+}
+/* Facts with qemu-img's names; floating. */
+GVariant *qcow2_crypto_describe(const struct Qcow2Crypto *crypto);
 
 /* ── hold.c ── (no lock held) */
 

@@ -18,6 +18,8 @@ static void add_header_facts(const Qcow2 *q, const Qcow2Header *header, BgInfo *
     info->add(info, "corrupt", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_CORRUPT)));
   }
   info->add(info, "dirty", g_variant_new_boolean(!!(header->incompatible & QCOW2_INCOMPAT_DIRTY)));
+  if (q->crypto)
+    info->add(info, "encrypt", qcow2_crypto_describe(q->crypto));
   if (q->external) {
     if (header->data_file)
       info->add(info, "data-file", new_text(header->data_file));

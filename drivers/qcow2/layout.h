@@ -43,6 +43,9 @@ enum {
 #define QCOW2_AUTOCLEAR_BITMAPS    (UINT64_C(1) << 0)
 #define QCOW2_AUTOCLEAR_DATA_RAW   (UINT64_C(1) << 1)
 
+enum { QCOW2_CRYPT_NONE = 0, QCOW2_CRYPT_AES = 1, QCOW2_CRYPT_LUKS = 2 };
+enum { QCOW2_CRYPT_SECTOR = 512 };
+
 enum { QCOW2_COMPRESSION_ZLIB = 0, QCOW2_COMPRESSION_ZSTD = 1 };
 
 /* Header extensions: type (4), length (4), data padded to 8. */
@@ -108,6 +111,7 @@ enum {
 #define QCOW2_MAX_BITMAPS        65535u
 #define QCOW2_MAX_BITMAP_BYTES   (UINT64_C(64) << 20) /* of the directory, and of one bitmap's table */
 #define QCOW2_MAX_BITMAP_NAME    1023u
+#define QCOW2_MAX_CRYPTO_BYTES   (UINT64_C(16) << 20)
 #define QCOW2_MAX_OFFSET         (UINT64_C(1) << 56) /* what an entry can name ends here */
 
 static inline uint16_t qcow2_get16(const void *at)

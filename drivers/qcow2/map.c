@@ -27,9 +27,10 @@ static void describe(Qcow2 *q, Qcow2Entry entry, uint64_t in_cluster, BgExtent *
   if (kind == QCOW2_NORMAL || kind == QCOW2_ZERO_ALLOCATED) {
     extent->child = q->data;
     extent->offset = qcow2_entry_offset(entry.word) + in_cluster;
+    extent->flags = q->crypto ? BG_EXTENT_ENCODED : 0;
   }
   if (kind == QCOW2_NORMAL && in_place(q, entry))
-    extent->flags = BG_EXTENT_IN_PLACE;
+    extent->flags |= BG_EXTENT_IN_PLACE;
 }
 
 /* Whether `next`, `distance` bytes after the extent's start, goes on with it. */

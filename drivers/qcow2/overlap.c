@@ -37,6 +37,7 @@ static void set_ranges(Qcow2 *q, bool bitmaps)
   add_range(q, all, q->l1_offset, q->l1_entries * 8);
   add_range(q, all, q->reftable_offset, q->reftable_entries * 8);
   add_range(q, all, q->snapshots_offset, q->snapshots.bytes);
+  add_range(q, all, q->crypto_offset, q->crypto_size);
   for (size_t i = 0; i < q->snapshots.count; i++)
     add_range(q, all, q->snapshots.list[i].l1_offset, (uint64_t)q->snapshots.list[i].l1_entries * 8);
   g_array_sort(all, compare_ranges);

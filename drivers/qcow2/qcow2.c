@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+static const char *const encrypt_formats[] = {"auto", "aes", "luks", NULL}; /* in the order of QCOW2_CRYPT_… */
+
 static const BgOption options[] = {
     {.name = "l2-cache-size",
      .type = BG_OPTION_SIZE,
@@ -18,6 +20,15 @@ static const BgOption options[] = {
      .max = UINT64_C(1) << 40,
      .changeable = true,
      .help = "Bound of the cache of refcount blocks (at least four blocks are kept)"},
+    {.name = "encrypt.format",
+     .type = BG_OPTION_ENUM,
+     .offset = offsetof(Qcow2Options, encrypt_format),
+     .values = encrypt_formats,
+     .help = "How the image must be encrypted"},
+    {.name = "encrypt.key-secret",
+     .type = BG_OPTION_STRING,
+     .offset = offsetof(Qcow2Options, key_secret),
+     .help = "Name of the secret (--secret) that opens an encrypted image"},
     {0},
 };
 
@@ -49,6 +60,7 @@ static void qcow2_close(void *instance)
   g_array_unref(q->freed_durable);
   g_array_unref(q->quarantine);
   qcow2_inflated_free(q->inflated);
+  qcow2_crypto_free(q->crypto);
   qcow2_snapshots_clear(&q->snapshots);
   qcow2_bitmaps_clear(&q->bitmaps);
   qcow2_header_clear(&q->header);
@@ -106,6 +118,9 @@ static Qcow2 *new_instance(BgHost *host, BgChild *file, const Qcow2Options *opts
   q->refcount_order = q->header.refcount_order;
   q->block_clusters = q->cluster_size * 8 >> q->refcount_order;
   q->compression = q->header.compression;
+  q->crypt_method = q->header.crypt_method;
+  q->crypto_offset = q->header.crypto_offset;
+  q->crypto_size = q->header.crypto_size;
   atomic_init(&q->size, q->header.size);
   atomic_init(&q->damaged, false);
   pthread_mutex_init(&q->write_back_lock, NULL);
@@ -158,7 +173,7 @@ static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GErr
   q->l1_entries = q->header.l1_entries;
   q->l1_offset = q->header.l1_offset;
   q->snapshots_offset = q->header.snapshots_offset;
-  return open_children(q, error) ? g_steal_pointer(&q) : NULL;
+  return qcow2_crypto_open(q, error) && open_children(q, error) ? g_steal_pointer(&q) : NULL;
 }
 
 static int64_t qcow2_size(void *instance)
@@ -171,6 +186,10 @@ static void qcow2_limits(void *instance, BgLimits *limits)
 {
   Qcow2 *q = instance;
   *limits = (BgLimits){.request_alignment = 1, .granularity = q->sub_size, .special_granularity = q->cluster_size};
+  if (q->crypto) { /* compressed clusters would not be encrypted */
+    limits->request_alignment = QCOW2_CRYPT_SECTOR;
+    limits->special_granularity = 0;
+  }
 }
 
 const BgDriver bg_driver_qcow2 = {
@@ -201,6 +220,8 @@ const BgDriver bg_driver_qcow2 = {
     .reserve = qcow2_reserve,
     .commit = qcow2_commit,
     .abort = qcow2_abort,
+    .decode = qcow2_decode,
+    .encode = qcow2_encode,
     .zero = qcow2_zero,
     .discard = qcow2_discard,
     .write_back = qcow2_write_back,

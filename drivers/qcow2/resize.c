@@ -111,7 +111,7 @@ static int read_own(Qcow2 *q, uint8_t *out, uint64_t offset, uint64_t length, bo
     if (r == 0 && extent.kind == BG_EXTENT_BACKING && backing)
       r = -ENOTSUP;
     else if (r == 0 && extent.kind == BG_EXTENT_DATA)
-      r = bg_child_pread(extent.child, out, extent.length, extent.offset);
+      r = qcow2_read_data(q, out, extent.length, offset, extent.offset);
     else if (r == 0 && extent.kind == BG_EXTENT_SPECIAL)
       r = qcow2_preadv_special(q, &iov, 1, offset);
     else if (r == 0)
@@ -132,7 +132,7 @@ static int copy_tail(Qcow2 *q, uint64_t old_size, bool backing)
   g_autofree uint8_t *bytes = g_try_malloc0(place.length);
   r = bytes ? read_own(q, bytes, place.offset, old_size - place.offset, backing) : -ENOMEM;
   if (r == 0)
-    r = bg_child_pwrite(place.child, bytes, place.length, place.child_offset);
+    r = qcow2_write_data(q, bytes, place.length, place.offset, place.child_offset);
   if (r == 0)
     return qcow2_commit(q, &place);
   qcow2_abort(q, &place);
@@ -155,7 +155,7 @@ static int clear_tail(Qcow2 *q, uint64_t old_size, uint64_t new_size, bool backi
   if (!(extent.flags & BG_EXTENT_IN_PLACE))
     return copy_tail(q, old_size, backing);
   g_autofree uint8_t *zeros = g_try_malloc0(extent.length);
-  return zeros ? bg_child_pwrite(extent.child, zeros, extent.length, extent.offset) : -ENOMEM;
+  return zeros ? qcow2_write_data(q, zeros, extent.length, old_size, extent.offset) : -ENOMEM;
 }
 
 /* A data file may be longer than the disk, and one that reads as the disk grows with it. */
@@ -190,7 +190,7 @@ static int grow(Qcow2 *q, uint64_t old_size, uint64_t size, bool backing)
     return -EFBIG;
   if (backing && q->version < 3) /* no way to hide what a longer backing disk has there */
     return -ENOTSUP;
-  int r = q->external ? grow_data_file(q, old_size, size) : clear_tail(q, old_size, size, backing);
+  int r = qcow2_zeros_below(q) ? grow_data_file(q, old_size, size) : clear_tail(q, old_size, size, backing);
   if (r < 0)
     return r;
   /* A larger L1 table first, so that new space can be made to read as zeros before the disk shows it. */

@@ -141,7 +141,8 @@ static int reserve_clusters(Qcow2 *q, const Qcow2Table *table, uint64_t guest, u
       .length = count << q->cluster_bits,
       .child = q->data,
       .child_offset = first << q->cluster_bits,
-      .reads_zero = reads_zero,
+      .reads_zero = reads_zero && !q->crypto,
+      .flags = q->crypto ? BG_EXTENT_ENCODED : 0,
       .private = {0, kept ? RESERVED_KEPT : 0},
   };
   return 0;
@@ -175,7 +176,8 @@ static int reserve_part(Qcow2 *q, const Qcow2Table *table, uint64_t start, uint6
       .length = until - start,
       .child = q->data,
       .child_offset = space + (start - guest),
-      .reads_zero = reads_zero,
+      .reads_zero = reads_zero && !q->crypto,
+      .flags = q->crypto ? BG_EXTENT_ENCODED : 0,
       .private = {0, (kept ? RESERVED_KEPT : 0) | RESERVED_HELD},
   };
   return 0;
@@ -190,8 +192,10 @@ static int place_in_data_file(Qcow2 *q, BgReservation *reservation)
     return (int)there;
   if (end > QCOW2_MAX_OFFSET)
     return -EFBIG;
+  if (q->crypto) /* whole sectors */
+    size = (size + QCOW2_CRYPT_SECTOR - 1) & ~(uint64_t)(QCOW2_CRYPT_SECTOR - 1);
   reservation->length = MIN(end, size) - reservation->offset;
-  reservation->reads_zero = reservation->child_offset >= (uint64_t)there;
+  reservation->reads_zero = reservation->child_offset >= (uint64_t)there && !q->crypto;
   return 0;
 }
 

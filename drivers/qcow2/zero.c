@@ -23,7 +23,7 @@ static Qcow2Entry apply_compressed(const Qcow2 *q, const Rule *rule, Qcow2Entry 
 static void apply_zero(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, uint64_t subs)
 {
   uint64_t allocated = (uint32_t)entry->bitmap;
-  if (q->external)
+  if (qcow2_zeros_below(q))
     subs &= ~allocated; /* zeroed where it is */
   if (!rule->backing)
     subs &= allocated | entry->bitmap >> 32; /* holes stay holes */
@@ -231,7 +231,7 @@ int qcow2_zero(void *instance, uint64_t offset, uint64_t length, BgZeroFlags fla
 {
   Qcow2 *q = instance;
   bool backing = q->host->has_child(q->host, "backing");
-  int r = q->external ? change_data(q, offset, length, false, flags) : 0;
+  int r = qcow2_zeros_below(q) ? change_data(q, offset, length, false, flags) : 0;
   if (r == 0)
     r = qcow2_zero_range(q, offset, length, flags, backing);
   return qcow2_damage_report(q, r);
@@ -242,6 +242,8 @@ int qcow2_discard(void *instance, uint64_t offset, uint64_t length)
   Qcow2 *q = instance;
   Rule rule = {.discard = true, .unmap = true, .zero_flag = q->version >= 3};
   rule.backing = q->host->has_child(q->host, "backing");
+  if (q->external && q->crypto) /* would read as noise afterwards */
+    return -ENOTSUP;
   if (rule.backing && !rule.zero_flag) /* would bring back what the backing disk has there */
     return -ENOTSUP;
   int r =

@@ -463,7 +463,8 @@ static int cow_reserve(void *instance, uint64_t offset, uint64_t length, BgReser
 {
   (void)length;
   uint64_t start = offset - offset % COW_CLUSTER;
-  *reservation = (BgReservation){start, COW_CLUSTER, ((Cow *)instance)->file, start, false, {0}};
+  *reservation =
+      (BgReservation){.offset = start, .length = COW_CLUSTER, .child = ((Cow *)instance)->file, .child_offset = start};
   return 0;
 }
 

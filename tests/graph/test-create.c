@@ -29,7 +29,7 @@ static bool try_create(const char *format, const char *name, uint64_t size, cons
 {
   g_autofree char *path = scratch_path(&scratch, name);
   g_autoptr(BgDict) dict = options ? bg_blockdev_parse(options, NULL) : NULL;
-  return bg_create_image(format, path, size, dict, backing, backing_format, error);
+  return bg_create_image(format, path, size, dict, backing, backing_format, NULL, error);
 }
 
 static void check_refused(const char *format, const char *name, uint64_t size, const char *options, const char *backing,

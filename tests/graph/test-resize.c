@@ -16,7 +16,7 @@ static BgNode *add_short_overlay(Scratch *scratch)
   g_autoptr(GError) error = NULL;
   scratch_file(scratch, "base.raw", NEW, 'b');
   g_autofree char *path = scratch_path(scratch, "disk.qcow2");
-  cr_assert(bg_create_image("qcow2", path, OLD, NULL, "base.raw", "raw", &error), "%s", error ? error->message : "");
+  cr_assert(bg_create_image("qcow2", path, OLD, NULL, "base.raw", "raw", NULL, &error), "%s", error ? error->message : "");
   return scratch_add(scratch, "driver=qcow2,node-name=disk,auto-read-only=on,file.driver=file,"
                               "file.filename=@/disk.qcow2");
 }

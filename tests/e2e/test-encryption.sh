@@ -1,0 +1,120 @@
+#!/bin/bash
+# Encrypted images: LUKS as QEMU writes it, read and written; the legacy method AES, read.
+. "$(dirname "$0")/lib.sh"
+need_fuse
+need_tools qemu-img qemu-io openssl
+need_helper shadow-writer
+
+size=$((4 << 20))
+printf 'correct horse' >key
+printf 'battery staple' >other
+printf 'correct horse\n' >newline
+random_bytes $size 31 >pattern
+
+# luks_image FILE KEY OPTION…: an image by qemu-img, its passphrase cheap.
+luks_image() {
+  local file=$1 key=$2 options=
+  shift 2
+  (($# == 0)) || options=$(printf ',%s' "$@")
+  qemu-img create -q -f qcow2 --object "secret,id=k,file=$key" \
+    -o "encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10$options" "$file" $size
+}
+
+# qemu_writes FILE KEY COMMAND…: by qemu-io.
+qemu_writes() {
+  local file=$1 key=$2 commands=()
+  shift 2
+  while (($# > 0)); do
+    commands+=(-c "$1")
+    shift
+  done
+  qemu-io --object "secret,id=k,file=$key" --image-opts "driver=qcow2,encrypt.key-secret=k,file.filename=$file" \
+    "${commands[@]}" >qemu-io.log || fail "qemu-io: $(cat qemu-io.log)"
+}
+
+# assert_judged FILE KEY RAW: QEMU finds the image sound and reads RAW in it.
+assert_judged() {
+  local image="driver=qcow2,encrypt.key-secret=k,file.filename=$1"
+  qemu-img check -q --object "secret,id=k,file=$2" --image-opts "$image" >&2 || fail "qemu-img check finds faults in $1"
+  qemu-img compare -q --object "secret,id=k,file=$2" --image-opts "$image" "driver=raw,file.filename=$3" >&2 ||
+    fail "the content of $1 is not that of $3"
+}
+
+# write_and_judge FILE SEED: the image, which QEMU wrote to, reads as QEMU reads it, then takes our writes.
+write_and_judge() {
+  local file=$1 seed=$2
+  qemu_writes "$file" key "write -P 0x11 0 1M" "write -P 0x22 5000 3000" "write -P 0x33 3M 70000" "write -z 2M 128k"
+  qemu-img convert --object secret,id=k,file=key --image-opts "driver=qcow2,encrypt.key-secret=k,file.filename=$file" \
+    -O raw shadow.raw
+  mount_graph mnt --secret id=k,file=key "$file"
+  assert_same mnt/disk shadow.raw
+  dd if=pattern of=mnt/disk bs=50k count=20 seek=3 conv=notrunc status=none
+  dd if=pattern of=shadow.raw bs=50k count=20 seek=3 conv=notrunc status=none
+  "$helpers/shadow-writer" mnt/disk shadow.raw 4 150 "$seed" mixed
+  assert_same mnt/disk shadow.raw
+  unmount mnt
+  "$BLOCKGRAPHFS" check -q "$file"
+  assert_judged "$file" key shadow.raw
+}
+
+if ! luks_image disk.qcow2 key 2>/dev/null; then
+  skip "qemu-img cannot make encrypted images"
+fi
+mkdir -p mnt
+[[ $(ldd "$BLOCKGRAPHFS") == *libgcrypt* ]] || skip "built without libgcrypt"
+
+seed=51
+for options in "" encrypt.cipher-alg=aes-128 encrypt.cipher-alg=aes-256,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=plain \
+  encrypt.cipher-alg=cast5-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=plain64 \
+  encrypt.cipher-alg=serpent-256,encrypt.hash-alg=sha512 encrypt.cipher-alg=twofish-128,encrypt.hash-alg=sha1 \
+  encrypt.cipher-alg=aes-256,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256 \
+  encrypt.hash-alg=ripemd160,cluster_size=512 extended_l2=on,cluster_size=16k cluster_size=2M compat=0.10; do
+  note "luks${options:+, $options}"
+  rm -f disk.qcow2
+  # shellcheck disable=SC2086 # an empty word is no option
+  luks_image disk.qcow2 key $options || fail "qemu-img create"
+  write_and_judge disk.qcow2 $((seed++))
+done
+
+note "without the key: told of, mapped, checked, but not mounted"
+assert_fails "node 'disk': the image is encrypted, and its key is missing.*--secret" "$BLOCKGRAPHFS" disk.qcow2 mnt
+assert_matches "$("$BLOCKGRAPHFS" info disk.qcow2)" 'aes-256.*xts' "info"
+assert_matches "$("$BLOCKGRAPHFS" map disk.qcow2)" '0 +0x[0-9a-f]+ +- ' "map"
+"$BLOCKGRAPHFS" check -q disk.qcow2
+
+note "wrong keys"
+assert_fails "'k' opens none of the image's key slots" "$BLOCKGRAPHFS" --secret id=k,file=other disk.qcow2 mnt
+assert_fails "key slots .it ends with a newline" "$BLOCKGRAPHFS" --secret id=k,file=newline disk.qcow2 mnt
+assert_fails "no secret 'x'" "$BLOCKGRAPHFS" --key-secret x --secret id=k,file=key disk.qcow2 mnt
+assert_fails "several secrets" "$BLOCKGRAPHFS" --secret id=k,file=key --secret id=l,file=other disk.qcow2 mnt
+assert_fails "data=.* shows the secret" "$BLOCKGRAPHFS" --secret id=k,data=x disk.qcow2 mnt
+assert_fails "cannot read 'nothing'.*No such file" "$BLOCKGRAPHFS" --secret id=k,file=nothing disk.qcow2 mnt
+assert_fails "not as encrypt.format says" "$BLOCKGRAPHFS" --secret id=k,file=key \
+  --blockdev driver=qcow2,node-name=d,encrypt.format=aes,file.driver=file,file.filename=disk.qcow2 mnt
+
+note "secrets by other ways"
+openssl base64 -in key -out key.base64
+for secret in "--secret id=k,file=key.base64,format=base64" "--object secret,id=k,file=key" "-o secret=id=k\\,file=key"; do
+  # shellcheck disable=SC2086 # two words
+  mount_graph mnt $secret disk.qcow2
+  assert_same mnt/disk shadow.raw
+  unmount mnt
+done
+
+note "overlay and base have different keys"
+mv disk.qcow2 base.qcow2
+cp shadow.raw base.raw
+qemu-img create -q -f qcow2 --object secret,id=k,file=other -b base.qcow2 -F qcow2 \
+  -o encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10 disk.qcow2 $size
+chain=(--secret id=top,file=other --secret id=base,file=key --blockdev
+  driver=qcow2,node-name=disk,auto-read-only=on,encrypt.key-secret=top,backing.encrypt.key-secret=base,file.driver=file,file.filename=disk.qcow2)
+mount_graph mnt "${chain[@]}"
+assert_same mnt/disk base.raw
+dd if=pattern of=mnt/disk bs=1000 count=77 seek=3 conv=notrunc status=none
+dd if=pattern of=shadow.raw bs=1000 count=77 seek=3 conv=notrunc status=none
+assert_same mnt/disk shadow.raw
+assert_same mnt/disk.backing base.raw
+unmount mnt
+qemu-img compare -q --object secret,id=k,file=other --object secret,id=b,file=key --image-opts \
+  driver=qcow2,encrypt.key-secret=k,file.filename=disk.qcow2,backing.encrypt.key-secret=b,backing.driver=qcow2,backing.file.filename=base.qcow2 \
+  driver=raw,file.filename=shadow.raw >&2 || fail "QEMU reads the chain otherwise"
