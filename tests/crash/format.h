@@ -25,6 +25,10 @@ struct CrashFormat {
   bool (*judge)(const CrashFormat *format, BgChild *image, GError **error);
   /* The same by a foreign program, slow. True where there is none. */
   bool (*judge_foreign)(const CrashFormat *format, BgChild *image, GError **error);
+  /* Whether what the image records of its own changes holds, of a disk of `size` bytes that read as `before` when its record began (zeros
+   * past its size) and reads as `after` now. NULL: it records none. */
+  bool (*judge_changes)(const CrashFormat *format, BgChild *image, const uint8_t *before, const uint8_t *after,
+                        uint64_t size, GError **error);
 };
 
 /* Tables of configurations, ended by one without a name. */

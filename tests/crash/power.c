@@ -10,6 +10,11 @@
 
 enum { MANY_FAILURES = 5, WRITE_EVERY = 6, FOREIGN_EVERY = 25 };
 
+static bool judge_changes(const Session *s, BgChild *disk, const uint8_t *content, uint64_t size, GError **error)
+{
+  return !s->format->judge_changes || s->format->judge_changes(s->format, disk, s->before, content, size, error);
+}
+
 /* Opened read-only, is it sound, and does it read as it may? *content as it was read. */
 static bool judge_reading(const Session *s, BgChild *disk, size_t cut, uint8_t **content, uint64_t *size,
                           GError **error)
@@ -19,7 +24,8 @@ static bool judge_reading(const Session *s, BgChild *disk, size_t cut, uint8_t *
     return false;
   *content = session_read_all(s, shim, error);
   *size = (uint64_t)shim_size(shim);
-  return *content && shadow_allows(s->shadow, cut, *content, *size, error) && s->format->judge(s->format, disk, error);
+  return *content && shadow_allows(s->shadow, cut, *content, *size, error) &&
+         s->format->judge(s->format, disk, error) && judge_changes(s, disk, *content, *size, error);
 }
 
 bool power_judge(const Session *s, Replay *replay, size_t cut, PowerCut how, uint64_t seed, GError **error)
@@ -53,7 +59,7 @@ static bool judge_writing(const Session *s, BgChild *disk, uint8_t *content, uin
     return false;
   if (memcmp(seen, content, size) != 0)
     bg_set_error(error, EILSEQ, "reads as something else after it was written to");
-  return memcmp(seen, content, size) == 0;
+  return memcmp(seen, content, size) == 0 && judge_changes(s, disk, seen, size, error);
 }
 
 static bool judge_state(const Session *s, Replay *replay, size_t cut, PowerCut how, uint64_t seed, bool all,

@@ -2,6 +2,7 @@
 #include "tests/crash/format.h"
 
 #include "drivers/qcow2/layout.h"
+#include "tests/crash/qcow2-bitmaps.h"
 #include "tests/drivers/mem-child.h"
 #include "tests/drivers/qcow2/references.h"
 
@@ -19,9 +20,9 @@ static bool have_qemu(void)
 }
 
 /* Runs qemu-img on a file with the image's bytes; its exit status, or -1. *said is what it complained of. With `take_back` the image
- * gets the file's bytes afterwards. */
-static int run_qemu(BgChild *image, const char *verb, const char *option, const char *value, bool take_back,
-                    char **said, GError **error)
+ * gets the file's bytes afterwards. `name` (NULL: none) stands behind the file. */
+static int run_qemu(BgChild *image, const char *verb, const char *option, const char *value, const char *name,
+                    bool take_back, char **said, GError **error)
 {
   g_autofree char *path = NULL;
   int fd = g_file_open_tmp("crash-XXXXXX.qcow2", &path, error), status = -1;
@@ -31,7 +32,7 @@ static int run_qemu(BgChild *image, const char *verb, const char *option, const 
   g_autofree char *output = NULL;
   char *bytes = NULL;
   size_t length = (size_t)image->ops->size(image);
-  const char *arguments[] = {"qemu-img", verb, option, value, path, NULL};
+  const char *arguments[] = {"qemu-img", verb, option, value, path, name, NULL};
   if (g_file_set_contents_full(path, (char *)mem_child_data(image), (gssize)length, G_FILE_SET_CONTENTS_NONE, 0600,
                                error) &&
       g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, said, &status, error) &&
@@ -52,11 +53,32 @@ static bool take_snapshot(const CrashFormat *format, BgChild *image, GError **er
     bg_set_error(error, ENOPKG, "qemu-img is not installed");
     return false;
   }
-  if (run_qemu(image, "snapshot", "-c", "before", true, &said, error) == 0)
+  if (run_qemu(image, "snapshot", "-c", "before", NULL, true, &said, error) == 0)
     return true;
   if (error && !*error)
     bg_set_error(error, EIO, "qemu-img snapshot fails: %.300s", said ? said : "");
   return false;
+}
+
+/* Two that record, and one that does not. */
+static bool add_bitmaps(const CrashFormat *format, BgChild *image, GError **error)
+{
+  (void)format;
+  static const char *const options[][2] = {{"--add", "-g512"}, {"--add", "-g4096"}, {"--add", "--disable"}};
+  static const char *const names[] = {"fine", "middle", "off"};
+  if (!have_qemu()) {
+    bg_set_error(error, ENOPKG, "qemu-img is not installed");
+    return false;
+  }
+  for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *said = NULL;
+    if (run_qemu(image, "bitmap", options[i][0], options[i][1], names[i], true, &said, error) == 0)
+      continue;
+    if (error && !*error)
+      bg_set_error(error, EIO, "qemu-img bitmap fails: %.300s", said ? said : "");
+    return false;
+  }
+  return true;
 }
 
 static bool judge_by_qemu(const CrashFormat *format, BgChild *image, GError **error)
@@ -65,7 +87,7 @@ static bool judge_by_qemu(const CrashFormat *format, BgChild *image, GError **er
   g_autofree char *said = NULL;
   if (!have_qemu())
     return true;
-  int status = run_qemu(image, "check", "-f", "qcow2", false, &said, error);
+  int status = run_qemu(image, "check", "-f", "qcow2", NULL, false, &said, error);
   if (status == 0 || status == 3)
     return true;
   if (error && !*error)
@@ -117,6 +139,12 @@ const CrashFormat crash_qcow2[] = {
      .open_options = SMALL_CACHES, .size = 1 MiB, .reach = 256 KiB, .step = 2 KiB, .operations = 150},
     {QCOW2, .name = "512-snapshot", .create_options = OPTIONS("cluster_size", "512"), .open_options = SMALL_CACHES,
      .size = 1 MiB, .reach = 256 KiB, .step = 2 KiB, .operations = 150, .prepare = take_snapshot},
+    {QCOW2, .name = "512-bitmaps", .create_options = OPTIONS("cluster_size", "512"), .open_options = SMALL_CACHES,
+     .size = 3 MiB, .reach = 128 KiB, .step = 1 KiB, .operations = 150, .prepare = add_bitmaps,
+     .judge_changes = qcow2_bitmaps_cover},
+    {QCOW2, .name = "4k-bitmaps-backing", .create_options = OPTIONS("cluster_size", "4K"), .size = 2 MiB,
+     .reach = 1 MiB, .step = 8 KiB, .operations = 150, .backing = BACKING, .prepare = add_bitmaps,
+     .judge_changes = qcow2_bitmaps_cover},
     {QCOW2, .name = "4k", .create_options = OPTIONS("cluster_size", "4K"), .size = 2 MiB, .reach = 1 MiB, .step = 8 KiB,
      .operations = 150},
     {QCOW2, .name = "4k-v2", .create_options = OPTIONS("cluster_size", "4K", "compat", "0.10"), .size = 2 MiB,

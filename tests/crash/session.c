@@ -313,6 +313,7 @@ static bool restart(Session *s, GError **error)
   s->record = record_child_new(s->file);
   s->start_size = (uint64_t)s->file->ops->size(s->file);
   s->start = g_memdup2(mem_child_data(s->file), s->start_size);
+  s->before = g_memdup2(shadow_content(s->shadow), shadow_capacity(s->shadow));
   Shadow *fresh = shadow_new(shadow_capacity(s->shadow), shadow_content(s->shadow), shadow_size(s->shadow));
   shadow_free(s->shadow);
   s->shadow = fresh;
@@ -347,5 +348,6 @@ void session_free(Session *s)
   mem_child_free(s->backing);
   shadow_free(s->shadow);
   g_free(s->start);
+  g_free(s->before);
   g_free(s);
 }

@@ -15,6 +15,7 @@ typedef struct Session {
   BgChild *backing; /* memory child; NULL: none */
   uint8_t *start;   /* the image before the first entry of the record */
   uint64_t start_size;
+  uint8_t *before; /* what the disk read as then: shadow_capacity() bytes */
   Shim *shim;
   Shadow *shadow;
   uint64_t random;
