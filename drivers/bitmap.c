@@ -109,6 +109,7 @@ BgBitmaps *bg_bitmaps_new(void)
 
   pthread_mutex_init(&bitmaps->lock, NULL);
   bitmaps->list = g_ptr_array_new();
+  bitmaps->names = g_hash_table_new(g_str_hash, g_str_equal);
   return bitmaps;
 }
 
@@ -127,24 +128,15 @@ void bg_bitmaps_free(BgBitmaps *bitmaps)
   for (guint i = 0; i < bitmaps->list->len; i++)
     bitmap_free(bitmaps->list->pdata[i]);
   g_ptr_array_unref(bitmaps->list);
+  g_hash_table_unref(bitmaps->names);
   pthread_mutex_destroy(&bitmaps->lock);
   g_free(bitmaps);
-}
-
-static BgBitmap *find(const BgBitmaps *bitmaps, const char *name)
-{
-  for (guint i = 0; i < bitmaps->list->len; i++) {
-    BgBitmap *bitmap = bitmaps->list->pdata[i];
-    if (strcmp(bitmap->name, name) == 0)
-      return bitmap;
-  }
-  return NULL;
 }
 
 BgBitmap *bg_bitmaps_find(BgBitmaps *bitmaps, const char *name)
 {
   pthread_mutex_lock(&bitmaps->lock);
-  BgBitmap *found = find(bitmaps, name);
+  BgBitmap *found = g_hash_table_lookup(bitmaps->names, name);
   pthread_mutex_unlock(&bitmaps->lock);
   return found;
 }
@@ -170,7 +162,7 @@ static void give_up(BgBitmaps *bitmaps, BgBitmap *bitmap)
 
 static bool check_spec(const BgBitmaps *bitmaps, const BgBitmapSpec *spec, GError **error)
 {
-  if (find(bitmaps, spec->name))
+  if (g_hash_table_contains(bitmaps->names, spec->name))
     bg_set_error(error, EEXIST, "There is a bitmap '%s' already", spec->name);
   else if (spec->inconsistent)
     return true;
@@ -205,6 +197,7 @@ BgBitmap *bg_bitmaps_add(BgBitmaps *bitmaps, const BgBitmapSpec *spec, GError **
   BgBitmap *bitmap = check_spec(bitmaps, spec, error) ? bitmap_new(spec, error) : NULL;
   if (bitmap) {
     g_ptr_array_add(bitmaps->list, bitmap);
+    g_hash_table_insert(bitmaps->names, bitmap->name, bitmap);
     bitmaps->bytes += spec->inconsistent ? 0 : bytes_for(bits_of(bitmap));
     set_recording(bitmaps, bitmap, spec->recording && !spec->inconsistent);
   }
@@ -213,17 +206,21 @@ BgBitmap *bg_bitmaps_add(BgBitmaps *bitmaps, const BgBitmapSpec *spec, GError **
 }
 
 /* (lock) */
-static void remove_one(BgBitmaps *bitmaps, BgBitmap *bitmap)
+static void remove_one(BgBitmaps *bitmaps, guint index)
 {
+  BgBitmap *bitmap = bitmaps->list->pdata[index];
   give_up(bitmaps, bitmap);
-  g_ptr_array_remove(bitmaps->list, bitmap);
+  g_ptr_array_remove_index(bitmaps->list, index);
+  g_hash_table_remove(bitmaps->names, bitmap->name);
   bitmap_free(bitmap);
 }
 
 void bg_bitmaps_remove(BgBitmaps *bitmaps, BgBitmap *bitmap)
 {
+  guint index;
   pthread_mutex_lock(&bitmaps->lock);
-  remove_one(bitmaps, bitmap);
+  if (g_ptr_array_find(bitmaps->list, bitmap, &index))
+    remove_one(bitmaps, index);
   pthread_mutex_unlock(&bitmaps->lock);
 }
 
@@ -233,7 +230,7 @@ void bg_bitmaps_remove_persistent(BgBitmaps *bitmaps)
   for (guint i = bitmaps->list->len; i-- > 0;) {
     BgBitmap *bitmap = bitmaps->list->pdata[i];
     if (bitmap->persistent)
-      remove_one(bitmaps, bitmap);
+      remove_one(bitmaps, i);
   }
   pthread_mutex_unlock(&bitmaps->lock);
 }

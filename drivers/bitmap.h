@@ -17,8 +17,9 @@ typedef struct BgBitmap BgBitmap;
 typedef struct BgBitmaps {
   atomic_uint recording; /* how many record */
   pthread_mutex_t lock;
-  GPtrArray *list; /* BgBitmap * */
-  uint64_t bytes;  /* (lock) that the bits of all take */
+  GPtrArray *list;   /* BgBitmap * */
+  GHashTable *names; /* (lock) to BgBitmap * */
+  uint64_t bytes;    /* (lock) that the bits of all take */
 } BgBitmaps;
 
 /* All bits of a list together take at most so many bytes. */

@@ -24,7 +24,7 @@ static bool shows_child_whole(BgNode *node, BgEdge *edge)
 static BgNode *find_storage(BgNode *node)
 {
   for (;;) {
-    if (node->common.detect_zeroes != BG_DETECT_ZEROES_OFF)
+    if (node->common.detect_zeroes != BG_DETECT_ZEROES_OFF || atomic_load(&node->host.bitmaps->recording))
       return NULL;
     if (node->driver->host_fd)
       return node;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+enum { TOLD_MAX = 16 };
+
 bool qcow2_bitmaps_may_own(Qcow2 *q, uint64_t cluster)
 {
   Qcow2Table *block;
@@ -84,10 +86,10 @@ static bool load_one(Qcow2 *q, Qcow2Bitmap *bitmap, GHashTable *named, GError **
   return false;
 }
 
-/* One that was not stored by its last writer is nothing new. */
-static void tell(Qcow2 *q, const Qcow2Bitmap *bitmap, const GError *why)
+/* One that was not stored by its last writer is nothing new; and a hostile image shall not fill the log. */
+static void tell(Qcow2 *q, const Qcow2Bitmap *bitmap, const GError *why, unsigned *told)
 {
-  if (bitmap->flags & QCOW2_BITMAP_IN_USE)
+  if (bitmap->flags & QCOW2_BITMAP_IN_USE || ++*told > TOLD_MAX)
     return;
   g_autofree char *text = g_strdup_printf("The bitmap '%s' cannot be kept up to date: %s", bitmap->name, why->message);
   q->host->event(q->host, BG_EVENT_WARNING, text);
@@ -96,14 +98,19 @@ static void tell(Qcow2 *q, const Qcow2Bitmap *bitmap, const GError *why)
 void qcow2_bitmaps_load(Qcow2 *q)
 {
   g_autoptr(GHashTable) named = g_hash_table_new(NULL, NULL);
+  unsigned told = 0;
   for (uint32_t i = 0; i < q->bitmaps.count; i++) {
     Qcow2Bitmap *bitmap = &q->bitmaps.list[i];
     g_autoptr(GError) why = NULL;
     if (load_one(q, bitmap, named, &why))
       continue;
-    tell(q, bitmap, why);
+    tell(q, bitmap, why, &told);
     BgBitmapSpec spec = {
         .name = bitmap->name, .granularity_bits = bitmap->granularity_bits, .persistent = true, .inconsistent = true};
     bg_bitmaps_add(q->host->bitmaps, &spec, NULL); /* of two of one name the first is listed */
+  }
+  if (told > TOLD_MAX) {
+    g_autofree char *text = g_strdup_printf("%u more bitmaps cannot be kept up to date", told - TOLD_MAX);
+    q->host->event(q->host, BG_EVENT_WARNING, text);
   }
 }

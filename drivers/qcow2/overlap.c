@@ -58,15 +58,16 @@ void qcow2_overlap_ranges(Qcow2 *q)
   set_ranges(q, true);
 }
 
-static bool in_ranges(const Qcow2 *q, uint64_t cluster)
+/* Whether the range shares a cluster with one of `ranges`, which are sorted and disjoint. */
+static bool touches(const GArray *ranges, Qcow2Range range)
 {
-  guint low = 0, high = q->ranges->len;
+  guint low = 0, high = ranges->len;
   while (low < high) {
     guint middle = low + (high - low) / 2;
-    const Qcow2Range *range = &g_array_index(q->ranges, Qcow2Range, middle);
-    if (cluster < range->first)
+    const Qcow2Range *one = &g_array_index(ranges, Qcow2Range, middle);
+    if (range.end <= one->first)
       high = middle;
-    else if (cluster >= range->end)
+    else if (range.first >= one->end)
       low = middle + 1;
     else
       return true;
@@ -76,7 +77,8 @@ static bool in_ranges(const Qcow2 *q, uint64_t cluster)
 
 bool qcow2_is_metadata(const Qcow2 *q, uint64_t cluster)
 {
-  return in_ranges(q, cluster) || g_hash_table_contains(q->tables, GSIZE_TO_POINTER(cluster));
+  return touches(q->ranges, (Qcow2Range){cluster, cluster + 1}) ||
+         g_hash_table_contains(q->tables, GSIZE_TO_POINTER(cluster));
 }
 
 static bool add_table(Qcow2 *q, const char *what, uint64_t offset, uint64_t file_end, GError **error)
@@ -91,24 +93,26 @@ static bool add_table(Qcow2 *q, const char *what, uint64_t offset, uint64_t file
   return false;
 }
 
-/* With all other metadata in place already. */
-static bool check_bitmaps(const Qcow2 *q, GError **error)
+/* Whether what bitmaps have is apart from each other and from all other metadata, which is in place already. */
+static bool are_bitmaps_apart(const Qcow2 *q)
 {
   g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(Qcow2Range));
-  uint64_t end = 0;
-  bool free = true;
   add_bitmaps(q, ranges);
   g_array_sort(ranges, compare_ranges);
-  for (guint i = 0; i < ranges->len && free; i++) {
+  uint64_t end = 0;
+  for (guint i = 0; i < ranges->len; i++) {
     Qcow2Range range = g_array_index(ranges, Qcow2Range, i);
-    free = range.first >= end;
+    if (range.first < end || touches(q->ranges, range))
+      return false;
     end = range.end;
-    for (uint64_t cluster = range.first; cluster < range.end && free; cluster++)
-      free = !qcow2_is_metadata(q, cluster);
   }
-  if (!free)
-    bg_set_error(error, EROFS, "The image is damaged: its bitmaps overlap other metadata");
-  return free;
+  GHashTableIter iter;
+  void *key;
+  g_hash_table_iter_init(&iter, q->tables);
+  while (g_hash_table_iter_next(&iter, &key, NULL))
+    if (touches(ranges, (Qcow2Range){GPOINTER_TO_SIZE(key), GPOINTER_TO_SIZE(key) + 1}))
+      return false;
+  return true;
 }
 
 bool qcow2_overlap_build(Qcow2 *q, GError **error)
@@ -128,8 +132,10 @@ bool qcow2_overlap_build(Qcow2 *q, GError **error)
     if (offset && !add_table(q, "L2 table", offset, file_size, error))
       return false;
   }
-  if (!check_bitmaps(q, error))
+  if (!are_bitmaps_apart(q)) {
+    bg_set_error(error, EROFS, "The image is damaged: its bitmaps overlap other metadata");
     return false;
+  }
   qcow2_overlap_ranges(q);
   return true;
 }

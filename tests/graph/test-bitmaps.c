@@ -184,6 +184,7 @@ Test(bitmaps, files_that_grow)
   add_bitmap(disk, "on", true);
   add_bitmap(storage, "on", true);
   BgUser *user = scratch_writer(disk);
+  cr_assert_eq(bg_user_host_fd(user, NULL), -1, "what goes past the graph would not be marked");
   write_at(user, 100, 100, 'b');
   assert_marked(disk, "0+512");
   assert_marked(storage, "0+512");

@@ -545,3 +545,33 @@ Test(qcow2_bitmaps, full_disk)
   image_assert_sound(file, false);
   cr_assert_eq(image_qemu_check(file), 0);
 }
+
+/* As many as there can be, none of which can be used. */
+Test(qcow2_bitmaps, a_full_directory)
+{
+  enum { COUNT = 65535, LENGTH = 32 };
+  g_autoptr(BgChild) file = image_require_shell(SMALL);
+  uint8_t *bytes = mem_child_data(file);
+  uint64_t at = 1 << 20;
+  file->ops->resize(file, at + (uint64_t)COUNT * LENGTH);
+  for (uint32_t i = 0; i < COUNT; i++) {
+    uint8_t *one = bytes + at + (uint64_t)i * LENGTH;
+    memcpy(one, entry(file, "a"), QCOW2_BITMAP_SIZE);
+    qcow2_put64(one + QCOW2_BITMAP_TABLE, (UINT64_C(2) << 40) + ((uint64_t)i << 26));
+    qcow2_put16(one + QCOW2_BITMAP_NAME_SIZE, 8);
+    g_autofree char *name = g_strdup_printf("%08x", i);
+    memcpy(one + QCOW2_BITMAP_SIZE, name, 8);
+  }
+  qcow2_put32(bytes + extension(file), COUNT);
+  qcow2_put64(bytes + extension(file) + 8, (uint64_t)COUNT * LENGTH);
+  qcow2_put64(bytes + extension(file) + 16, at);
+  gint64 begin = g_get_monotonic_time();
+  Image *image = image_open_writable(file, NULL, NULL, 0);
+  g_autoptr(GPtrArray) infos = bg_bitmaps_look(image_bitmaps(image));
+  cr_assert_eq(infos->len, COUNT);
+  cr_assert_not_null(strstr(image_last_event(image), "65519 more"));
+  cr_assert(image_set_writable(image, false, NULL));
+  cr_assert_lt(g_get_monotonic_time() - begin, 20 * G_USEC_PER_SEC);
+  cr_assert_eq(qcow2_get32(bytes + at + LENGTH + QCOW2_BITMAP_FLAGS), QCOW2_BITMAP_IN_USE | QCOW2_BITMAP_AUTO);
+  image_close(image);
+}
