@@ -59,7 +59,8 @@ static bool epoch_passed(BgHost *host, uint64_t epoch)
 
 static void stand_init(Stand *stand, BgUser *user, BgCheckWatcher *watcher)
 {
-  *stand = (Stand){.host = {"image", need_child, has_child, event, epoch, epoch_passed}, .watcher = watcher};
+  *stand = (Stand){.host = {"image", need_child, has_child, event, epoch, epoch_passed, bg_bitmaps_new()},
+                   .watcher = watcher};
   bg_user_child_init(&stand->file, "file", BG_ROLE_PRIMARY | BG_ROLE_DATA | BG_ROLE_METADATA, user);
 }
 
@@ -107,7 +108,9 @@ static bool check_storage(BgNode *storage, const char *format, BgFix fix, BgChec
   }
   Stand stand;
   stand_init(&stand, user, watcher);
-  return run(found, &stand, fix, result, error);
+  bool checked = run(found, &stand, fix, result, error);
+  bg_bitmaps_free(stand.host.bitmaps);
+  return checked;
 }
 
 bool bg_check_image(const char *filename, const char *format, BgFix fix, BgCheckWatcher *watcher, BgCheckResult *result,
