@@ -78,6 +78,17 @@ bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, 
   return true;
 }
 
+/* The table in memory where the one on disk is still the same: two large ones at once would be too much memory. */
+static bool reload_l1(Qcow2 *q, const Qcow2Header *header, uint64_t **l1, GError **error)
+{
+  bool same;
+  if (!qcow2_l1_compare(q, header, &same, error))
+    return false;
+  if (same)
+    *l1 = q->l1;
+  return same || qcow2_l1_read(q->file, header, l1, error);
+}
+
 bool qcow2_reload(Qcow2 *q, GError **error)
 {
   Qcow2Header header = {0};
@@ -91,7 +102,7 @@ bool qcow2_reload(Qcow2 *q, GError **error)
     bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
   else
     good = qcow2_crypto_check_same(q, &header, error) && qcow2_snapshots_read(q->file, &header, &snapshots, error) &&
-           qcow2_bitmaps_read(q->file, &header, &bitmaps, error) && qcow2_l1_read(q->file, &header, &l1, error);
+           qcow2_bitmaps_read(q->file, &header, &bitmaps, error) && reload_l1(q, &header, &l1, error);
   if (!good) {
     qcow2_snapshots_clear(&snapshots);
     qcow2_bitmaps_clear(&bitmaps);
@@ -112,7 +123,8 @@ bool qcow2_reload(Qcow2 *q, GError **error)
   pthread_rwlock_unlock(&q->lock);
   qcow2_inflated_forget(q->inflated);
   atomic_store(&q->size, header.size);
-  g_free(old_l1);
+  if (old_l1 != l1)
+    g_free(old_l1);
   qcow2_snapshots_clear(&old_snapshots);
   qcow2_bitmaps_clear(&old_bitmaps);
 

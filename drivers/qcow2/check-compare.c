@@ -1,4 +1,5 @@
 /* Counts against the refcounts on disk. */
+#include "drivers/iov.h"
 #include "drivers/qcow2/alloc.h"
 #include "drivers/qcow2/check-pass.h"
 
@@ -36,6 +37,11 @@ static void compare_block(Qcow2Check *check, uint64_t number, const uint8_t *dis
   const Qcow2Counts *counts = &check->counts;
   const uint8_t *counted = number < counts->block_count ? counts->blocks[number] : NULL;
   uint64_t base = number << counts->block_bits, limit = UINT64_C(1) << counts->block_bits;
+  /* a table may name very many blocks that count nothing: those must not be gone through one cluster after the other */
+  if (disk && bg_buffer_is_zero(disk, counts->block_size))
+    disk = NULL;
+  if (!qcow2_counts_any(counts, number))
+    counted = NULL;
   if (!disk && !counted)
     return;
   limit = MIN(limit, qcow2_check_clusters(check) - base);

@@ -82,20 +82,26 @@ static bool l1_is_alone(const Qcow2Check *check)
   return true;
 }
 
-static int mend_l1(Qcow2Check *check)
+static int mend_l1_piece(Qcow2Check *check, uint64_t offset, uint64_t *old, uint64_t *new, size_t length)
 {
-  size_t length = (size_t)check->header.l1_entries * 8;
-  if (length == 0 || !l1_is_alone(check))
-    return 0;
-  g_autofree uint64_t *old = g_try_malloc(length), *new = g_try_malloc(length);
-  int r = old && new ? bg_child_pread(check->file, old, length, check->header.l1_offset) : -ENOMEM;
-  if (r < 0)
-    return r;
-  for (uint64_t i = 0; i < check->header.l1_entries; i++) {
+  int r = bg_child_pread(check->file, old, length, offset);
+  for (size_t i = 0; i < length / 8 && r == 0; i++) {
     uint64_t entry = be64toh(old[i]);
     new[i] = htobe64(qcow2_entry_offset(entry) ? with_flag(check, entry) : entry);
   }
-  return write_changed(check, check->header.l1_offset, old, new, length);
+  return r == 0 ? write_changed(check, offset, old, new, length) : r;
+}
+
+static int mend_l1(Qcow2Check *check)
+{
+  size_t length = (size_t)check->header.l1_entries * 8, size = check->q->cluster_size;
+  if (length == 0 || !l1_is_alone(check))
+    return 0;
+  g_autofree uint64_t *old = g_try_malloc(size), *new = g_try_malloc(size);
+  int r = old && new ? 0 : -ENOMEM;
+  for (size_t at = 0; at < length && r == 0; at += size)
+    r = mend_l1_piece(check, check->header.l1_offset + at, old, new, MIN(size, length - at));
+  return r;
 }
 
 int qcow2_check_flags(Qcow2Check *check)

@@ -1,4 +1,5 @@
 /* Refcounts that are too low, or that there is no block for. */
+#include "drivers/iov.h"
 #include "drivers/qcow2/alloc.h"
 #include "drivers/qcow2/check-pass.h"
 
@@ -56,7 +57,7 @@ static int adjust_block(Qcow2Check *check, uint64_t number, uint8_t *bytes, Want
   if (g_hash_table_contains(check->replaced, GSIZE_TO_POINTER(number)))
     return 0;
   int r = qcow2_disk_block(check, number, &disk);
-  if (r < 0 || !disk)
+  if (r < 0 || !disk || (bg_buffer_is_zero(disk, counts->block_size) && !qcow2_counts_any(counts, number)))
     return r;
   uint64_t base = number << counts->block_bits;
   uint64_t limit = MIN(UINT64_C(1) << counts->block_bits, qcow2_check_clusters(check) - base);

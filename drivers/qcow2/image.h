@@ -282,6 +282,8 @@ bool qcow2_reload(Qcow2 *q, GError **error);
 
 /* Reads the L1 table that the header names into *l1 (host byte order; NULL if it has no entries). */
 bool qcow2_l1_read(BgChild *file, const Qcow2Header *header, uint64_t **l1, GError **error);
+/* *same: that table is what the image, which is not writable, has in memory. */
+bool qcow2_l1_compare(Qcow2 *q, const Qcow2Header *header, bool *same, GError **error);
 /* Everything a writer needs and a reader does not: refcount table, overlap sets, allocator. `lock` not held; no one writes. */
 bool qcow2_writer_load(Qcow2 *q, const Qcow2Header *header, GError **error);
 void qcow2_writer_drop(Qcow2 *q);

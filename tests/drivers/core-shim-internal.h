@@ -25,7 +25,7 @@ struct Shim {
   void *options;
   void *instance;
   BgMode mode;
-  ShimEdge file, backing;
+  ShimEdge file, data, backing;
   char *backing_reference;
   unsigned corruptions; /* atomic */
   bool special;

@@ -399,9 +399,10 @@ int shim_write_back(Shim *shim)
 int shim_flush(Shim *shim)
 {
   int rc = shim_write_back(shim);
-  BgChild *file = shim->file.child.ops && shim->mode.writable ? &shim->file.child : NULL;
-  if (rc == 0 && file)
-    rc = file->ops->flush(file);
+  BgChild *children[] = {&shim->data.child, &shim->file.child};
+  for (size_t i = 0; i < G_N_ELEMENTS(children) && rc == 0 && shim->mode.writable; i++)
+    if (children[i]->ops)
+      rc = children[i]->ops->flush(children[i]);
   return rc == 0 && shim->driver->flush ? shim->driver->flush(shim->instance) : rc;
 }
 

@@ -114,7 +114,10 @@ static bool need_child(BgHost *host, const char *name, BgRole role, const char *
 {
   (void)format;
   Shim *shim = shim_of(host);
-  ShimEdge *edge = role & BG_ROLE_COW ? &shim->backing : strcmp(name, "file") == 0 ? &shim->file : NULL;
+  ShimEdge *edge = role & BG_ROLE_COW               ? &shim->backing
+                   : strcmp(name, "file") == 0      ? &shim->file
+                   : strcmp(name, "data-file") == 0 ? &shim->data
+                                                    : NULL;
   if (role & BG_ROLE_COW) {
     g_free(shim->backing_reference);
     shim->backing_reference = g_strdup(reference);
@@ -135,8 +138,8 @@ static bool need_child(BgHost *host, const char *name, BgRole role, const char *
 static bool has_child(BgHost *host, const char *name)
 {
   Shim *shim = shim_of(host);
-  ShimEdge *edges[] = {&shim->file, &shim->backing};
-  for (int i = 0; i < 2; i++)
+  ShimEdge *edges[] = {&shim->file, &shim->data, &shim->backing};
+  for (size_t i = 0; i < G_N_ELEMENTS(edges); i++)
     if (edges[i]->child.name && strcmp(edges[i]->child.name, name) == 0)
       return true;
   return false;
@@ -226,7 +229,9 @@ static BgMode mode_for(bool writable, bool direct)
 
 static void grant_for(Shim *shim, bool writable)
 {
-  grant(&shim->file, BG_PERM_CONSISTENT_READ | (writable ? BG_PERM_WRITE | BG_PERM_RESIZE : 0));
+  BgPerm perm = BG_PERM_CONSISTENT_READ | (writable ? BG_PERM_WRITE | BG_PERM_RESIZE : 0);
+  grant(&shim->file, perm);
+  grant(&shim->data, perm);
 }
 
 static void shim_free(Shim *shim)
@@ -247,6 +252,7 @@ Shim *shim_open(const ShimSetup *setup, GError **error)
   shim->driver = setup->driver;
   shim->mode = mode_for(false, setup->direct);
   shim->file.below = setup->file;
+  shim->data.below = setup->data;
   shim->backing.below = setup->backing;
   shim->special = setup->special;
   shim->options = typed_new(setup->driver->options_size);
@@ -300,6 +306,30 @@ bool shim_set_options(Shim *shim, const char *const *options, GError **error)
   if (changed)
     shim->options = typed;
   return changed;
+}
+
+static void ignore_finding(BgCheckWatcher *watcher, const char *text)
+{
+  (void)watcher, (void)text;
+}
+
+static bool ignore_progress(BgCheckWatcher *watcher, uint64_t done, uint64_t total)
+{
+  (void)watcher, (void)done, (void)total;
+  return true;
+}
+
+bool shim_check(Shim *shim, BgFix fix, BgCheckResult *result, GError **error)
+{
+  if (!shim->driver->check) {
+    bg_set_error(error, ENOTSUP, "the driver has no check");
+    return false;
+  }
+  BgCheckWatcher watcher = {ignore_finding, ignore_progress};
+  grant_for(shim, fix != BG_FIX_NONE);
+  bool checked = shim->driver->check(shim->instance, fix, &watcher, result, error);
+  grant_for(shim, shim->mode.writable);
+  return checked;
 }
 
 void shim_close(Shim *shim)

@@ -13,7 +13,8 @@ typedef struct ShimSetup {
   BgChild *file;              /* the child "file"; stays the caller's, as backing */
   BgChild *backing;           /* the child of role COW; NULL: none */
   bool direct;
-  bool special; /* writes take the driver's special form wherever it has one */
+  bool special;  /* writes take the driver's special form wherever it has one */
+  BgChild *data; /* the child "data-file"; NULL: none */
 } ShimSetup;
 
 /* Opens the node read-only. NULL on error. */
@@ -51,6 +52,8 @@ int shim_write_back(Shim *shim);
 /* write_back, then the children that are written to, then the node's own. */
 int shim_flush(Shim *shim);
 int shim_resize(Shim *shim, uint64_t size);
+/* The node is not writable; to fix anything the edge "file" is granted what that takes. ENOTSUP: the driver has no check. */
+bool shim_check(Shim *shim, BgFix fix, BgCheckResult *result, GError **error);
 /* One extent, as the driver tells it; opaque drivers without `map`: DATA. */
 int shim_map(Shim *shim, uint64_t offset, uint64_t length, BgExtent *extent);
 

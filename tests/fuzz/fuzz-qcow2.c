@@ -1,5 +1,5 @@
-/* A hostile qcow2 image: opened, mapped, read, made writable, written, zeroed, discarded, resized, flushed and closed, all through
- * the contract of drivers. */
+/* A hostile qcow2 image: opened, looked at, mapped, read, checked, made writable, written, zeroed, discarded, resized, flushed,
+ * mended and closed, all through the contract of drivers. */
 #include "tests/fuzz/fuzz.h"
 
 #include "drivers/registry.h"
@@ -76,6 +76,41 @@ static void resize_a_bit(Shim *shim, uint64_t size, uint64_t *state)
     shim_resize(shim, next(state) % 2 || change >= size ? size + change : size - change);
 }
 
+static void take_fact(BgInfo *info, const char *name, GVariant *value)
+{
+  (void)info;
+  g_assert(name);
+  g_variant_unref(g_variant_ref_sink(value));
+}
+
+static void look(Shim *shim, const BgDriver *driver)
+{
+  BgInfo info = {take_fact};
+  BgCheckResult result;
+  driver->info(shim_instance(shim), &info);
+  shim_check(shim, BG_FIX_NONE, &result, NULL);
+}
+
+/* What was mended stays so, and what was left was told. */
+static void mend(Shim *shim, uint64_t *state)
+{
+  BgCheckResult mended, again;
+  BgFix fix = next(state) % 3 ? BG_FIX_ALL : BG_FIX_LEAKS;
+  if (!shim_check(shim, fix, &mended, NULL) || mended.check_errors)
+    return;
+  g_assert(shim_check(shim, BG_FIX_NONE, &again, NULL));
+  g_assert(again.corruptions <= mended.corruptions);
+  g_assert(again.leaks <= mended.leaks);
+}
+
+static void change(Shim *shim, uint64_t size, uint64_t *state)
+{
+  write_around(shim, size, state);
+  read_around(shim, size, state);
+  resize_a_bit(shim, size, state);
+  shim_set_writable(shim, false, NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   if (size > capacity)
@@ -83,24 +118,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   uint64_t state = size;
   for (size_t i = 0; i < MIN(size, 1024); i++)
     state = state * 31 + data[i];
-  g_autoptr(BgChild) file = mem_child_new(size), backing = mem_child_new(BACKING);
+  g_autoptr(BgChild) file = mem_child_new(size), data_file = mem_child_new(BACKING), backing = mem_child_new(BACKING);
   memcpy(mem_child_data(file), data, size);
   mem_child_set_capacity(file, capacity);
+  mem_child_set_capacity(data_file, capacity);
   bool overlay = state % 2;
-  ShimSetup setup = {.driver = bg_driver_find("qcow2"), .file = file, .backing = overlay ? backing : NULL};
+  ShimSetup setup = {
+      .driver = bg_driver_find("qcow2"), .file = file, .data = data_file, .backing = overlay ? backing : NULL};
   setup.driver->probe(data, MIN(size, 64 << 10));
   g_autoptr(Shim) shim = shim_open(&setup, NULL);
   if (!shim)
     return 0;
   int64_t disk = shim_size(shim);
   g_assert(disk >= 0);
-  if (disk == 0)
-    return 0;
-  read_around(shim, (uint64_t)disk, &state);
-  if (!shim_set_writable(shim, true, NULL))
-    return 0;
-  write_around(shim, (uint64_t)disk, &state);
-  read_around(shim, (uint64_t)disk, &state);
-  resize_a_bit(shim, (uint64_t)disk, &state);
+  look(shim, setup.driver);
+  if (disk > 0)
+    read_around(shim, (uint64_t)disk, &state);
+  bool mended_first = next(&state) % 2;
+  if (mended_first)
+    mend(shim, &state);
+  if (disk > 0 && shim_set_writable(shim, true, NULL))
+    change(shim, (uint64_t)disk, &state);
+  if (!mended_first && !shim_is_writable(shim))
+    mend(shim, &state);
   return 0;
 }

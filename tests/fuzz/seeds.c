@@ -1,6 +1,6 @@
 /* Makes seeds for the fuzz targets: small images of every kind that the driver can make, with content; arguments; names.
  *
- * usage: seeds FOLDER (makes FOLDER/qcow2, FOLDER/blockdev, FOLDER/reference) */
+ * usage: seeds FOLDER (makes FOLDER/qcow2, FOLDER/raw, FOLDER/blockdev, FOLDER/reference) */
 #include "drivers/registry.h"
 #include "tests/drivers/core-shim.h"
 #include "tests/drivers/mem-child.h"
@@ -33,6 +33,15 @@ static const char *const arguments[] = {
 static const char *const references[] = {"base",      "sub/base",      "../outside", "out",
                                          "loop",      "/etc/passwd",   "file:base",  "json:{\"a\":\"b\"}",
                                          "nbd://h/x", "./sub/../base", "sub//",      "a\nb\\c"};
+
+/* Storage of 4 KiB, two windows, calls: see fuzz-raw.c. */
+static const char raw_calls[] = "\x10\x00"
+                                "\x00\x02\x00\x00\x08\x00"
+                                "\x00\x04\x00\x00\x00\x00"
+                                "\x01\x00\x00\x10\x01\x00\x5a\x00"
+                                "\x00\x00\x00\x00\x08\x00\x00\x00"
+                                "\x02\x00\x00\x20\x00\x40\x01\x00"
+                                "\x03\x00\x00\x00\x00\x01\x00\x00";
 
 static void put(const char *folder, const char *kind, size_t number, const void *bytes, size_t size)
 {
@@ -91,6 +100,7 @@ int main(int argc, char **argv)
     put_image(argv[1], i, images[i], false);
   put_image(argv[1], count, images[0], true);
   put_image(argv[1], count + 1, images[6], true);
+  put(argv[1], "raw", 0, raw_calls, sizeof raw_calls - 1);
   for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++)
     put(argv[1], "blockdev", i, arguments[i], strlen(arguments[i]));
   for (size_t i = 0; i < G_N_ELEMENTS(references); i++)
