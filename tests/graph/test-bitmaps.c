@@ -34,7 +34,8 @@ static void set_up(Fixture *f, const char *options)
   scratch_init(&f->scratch, NULL, NULL);
   scratch_file(&f->scratch, "base.raw", SIZE, 'b');
   g_autofree char *path = scratch_path(&f->scratch, "disk.qcow2");
-  cr_assert(bg_create_image("qcow2", path, SIZE, NULL, "base.raw", "raw", &error), "%s", error ? error->message : "");
+  cr_assert(bg_create_image("qcow2", path, SIZE, NULL, "base.raw", "raw", NULL, &error), "%s",
+            error ? error->message : "");
   g_autofree char *all = g_strdup_printf("driver=qcow2,node-name=disk,auto-read-only=on,discard=unmap,"
                                          "file.driver=file,file.node-name=storage,file.filename=@/disk.qcow2,"
                                          "backing.driver=raw,backing.node-name=base,backing.file.driver=file,"
