@@ -7,6 +7,7 @@
 
 static const char *const compat_values[] = {"1.1", "0.10", "v3", "v2", NULL};
 static const char *const compression_values[] = {"zlib", "zstd", NULL};
+static const char *const encrypt_values[] = {"off", "luks", NULL};
 static const char *const preallocation_values[] = {"off", "metadata", NULL};
 
 #define FIELD(name) offsetof(Qcow2CreateOptions, name)
@@ -49,14 +50,55 @@ const BgOption qcow2_create_options[] = {
      .offset = FIELD(preallocation),
      .values = preallocation_values,
      .help = "What is allocated at once"},
+    {.name = "encrypt.format",
+     .type = BG_OPTION_ENUM,
+     .offset = FIELD(encrypt_format),
+     .values = encrypt_values,
+     .help = "How the data is encrypted"},
+    {.name = "encrypt.key-secret",
+     .type = BG_OPTION_STRING,
+     .offset = FIELD(key_secret),
+     .help = "Name of the secret (--secret) that opens the image (default: the only one)"},
+    {.name = "encrypt.cipher-alg",
+     .type = BG_OPTION_STRING,
+     .offset = FIELD(cipher_alg),
+     .fallback = "aes-256",
+     .help = "Cipher and bits of its key: aes-128, aes-256, serpent-256, twofish-256, cast5-128, …"},
+    {.name = "encrypt.cipher-mode",
+     .type = BG_OPTION_STRING,
+     .offset = FIELD(cipher_mode),
+     .fallback = "xts",
+     .help = "Mode of the cipher: xts, cbc"},
+    {.name = "encrypt.ivgen-alg",
+     .type = BG_OPTION_STRING,
+     .offset = FIELD(ivgen_alg),
+     .fallback = "plain64",
+     .help = "Initialization vectors: plain64, plain, essiv"},
+    {.name = "encrypt.ivgen-hash-alg",
+     .type = BG_OPTION_STRING,
+     .offset = FIELD(ivgen_hash_alg),
+     .fallback = "sha256",
+     .help = "Hash for essiv"},
+    {.name = "encrypt.hash-alg",
+     .type = BG_OPTION_STRING,
+     .offset = FIELD(hash_alg),
+     .fallback = "sha256",
+     .help = "Hash of the key derivation: sha1, sha224, sha256, sha384, sha512, ripemd160"},
+    {.name = "encrypt.iter-time",
+     .type = BG_OPTION_UINT,
+     .offset = FIELD(iter_time),
+     .fallback = "2000",
+     .min = 1,
+     .max = 10000,
+     .help = "Milliseconds that one try of a passphrase shall take on this machine"},
     {0},
 };
 
 /* In clusters, but for the header. */
 typedef struct Layout {
   Qcow2Header header;
-  uint64_t reftable, blocks, l1, l2, data; /* how many of each */
-  uint64_t first_block, first_l1, first_l2, first_data, total;
+  uint64_t reftable, blocks, l1, crypto, l2, data; /* how many of each */
+  uint64_t first_block, first_l1, first_crypto, first_l2, first_data, total;
 } Layout;
 
 static bool is_power_of_two(uint64_t value)
@@ -91,7 +133,7 @@ static bool check_options(const BgCreate *create, GError **error)
   else if (create->size > INT64_MAX - 511)
     bg_set_error(error, EFBIG, "The disk's size is out of range");
   else
-    return true;
+    return qcow2_create_crypto_check(create, error);
   return false;
 }
 
@@ -124,6 +166,7 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   }
   header->l1_entries = l1_entries;
   layout->l1 = divide_up(l1_entries * 8, cluster);
+  layout->crypto = divide_up(header->crypto_size, cluster);
   if (options->preallocation) {
     layout->l2 = l1_entries;
     layout->data = divide_up(header->size, cluster);
@@ -131,7 +174,7 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   for (uint64_t blocks = 0; blocks != layout->blocks || !blocks;) {
     blocks = layout->blocks;
     layout->reftable = MAX(divide_up(blocks * 8, cluster), 1);
-    layout->total = 1 + layout->reftable + blocks + layout->l1 + layout->l2 + layout->data;
+    layout->total = 1 + layout->reftable + blocks + layout->l1 + layout->crypto + layout->l2 + layout->data;
     layout->blocks = divide_up(layout->total, block_clusters);
   }
   if (layout->reftable * cluster > QCOW2_MAX_REFTABLE_BYTES) {
@@ -140,11 +183,13 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   }
   layout->first_block = 1 + layout->reftable;
   layout->first_l1 = layout->first_block + layout->blocks;
-  layout->first_l2 = layout->first_l1 + layout->l1;
+  layout->first_crypto = layout->first_l1 + layout->l1;
+  layout->first_l2 = layout->first_crypto + layout->crypto;
   layout->first_data = layout->first_l2 + layout->l2;
   header->reftable_offset = cluster;
   header->reftable_clusters = layout->reftable;
   header->l1_offset = layout->l1 ? layout->first_l1 * cluster : 0;
+  header->crypto_offset = layout->crypto ? layout->first_crypto * cluster : 0;
   return true;
 }
 
@@ -226,7 +271,9 @@ static bool format_head(const BgCreate *create, const Layout *layout, bool featu
   size_t cluster = (size_t)1 << layout->header.cluster_bits, at = layout->header.header_length;
   size_t format = create->backing_format ? strlen(create->backing_format) : 0;
   size_t name = create->backing_file ? strlen(create->backing_file) : 0;
-  size_t need = at + 8 + (format ? 8 + 16 : 0) + (features ? 8 + QCOW2_FEATURE_TABLE_SIZE : 0) + name;
+  bool crypto = layout->header.crypto_size;
+  size_t need =
+      at + 8 + (crypto ? 8 + 16 : 0) + (format ? 8 + 16 : 0) + (features ? 8 + QCOW2_FEATURE_TABLE_SIZE : 0) + name;
   if (need > cluster)
     return false;
   uint8_t table[QCOW2_FEATURE_TABLE_SIZE], fixed[QCOW2_HEADER_SIZE];
@@ -234,6 +281,12 @@ static bool format_head(const BgCreate *create, const Layout *layout, bool featu
   memcpy(head, fixed, qcow2_header_format(&layout->header, fixed));
   if (format)
     at += put_extension(head + at, QCOW2_EXT_BACKING_FORMAT, create->backing_format, format);
+  if (crypto) {
+    uint8_t place[16];
+    qcow2_put64(place, layout->header.crypto_offset);
+    qcow2_put64(place + 8, layout->header.crypto_size);
+    at += put_extension(head + at, QCOW2_EXT_CRYPTO, place, sizeof place);
+  }
   if (features)
     at += put_extension(head + at, QCOW2_EXT_FEATURE_NAMES, table, sizeof table);
   at += 8; /* the end of the extensions is eight zeros */
@@ -245,10 +298,24 @@ static bool format_head(const BgCreate *create, const Layout *layout, bool featu
   return true;
 }
 
+/* The rest of the last cluster is zeros, as anybody who reads it may expect. */
+static int write_crypto(BgChild *file, const Layout *layout, const uint8_t *area)
+{
+  uint64_t size = layout->crypto << layout->header.cluster_bits;
+  g_autofree uint8_t *whole = g_malloc0(size);
+  memcpy(whole, area, layout->header.crypto_size);
+  return bg_child_pwrite(file, whole, size, layout->header.crypto_offset);
+}
+
 bool qcow2_create(const BgCreate *create, GError **error)
 {
   Layout layout = {0};
-  if (!check_options(create, error) || !plan(create, &layout, error))
+  g_autofree uint8_t *crypto = NULL;
+  const Qcow2CreateOptions *options = create->options;
+  layout.header.crypt_method = options->encrypt_format ? QCOW2_CRYPT_LUKS : QCOW2_CRYPT_NONE;
+  if (!check_options(create, error) ||
+      (options->encrypt_format && !qcow2_create_crypto(create, &crypto, &layout.header.crypto_size, error)) ||
+      !plan(create, &layout, error))
     return false;
   size_t cluster = (size_t)1 << layout.header.cluster_bits;
   g_autofree uint8_t *head = g_malloc0(cluster);
@@ -258,6 +325,8 @@ bool qcow2_create(const BgCreate *create, GError **error)
     return false;
   }
   int r = write_tables(create->file, &layout);
+  if (r == 0 && crypto)
+    r = write_crypto(create->file, &layout, crypto);
   if (r == 0) /* last, so that what is half made is no image */
     r = bg_child_pwrite(create->file, head, cluster, 0);
   if (r == 0)

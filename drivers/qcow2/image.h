@@ -313,10 +313,20 @@ typedef struct Qcow2CreateOptions {
   bool extended_l2;
   int compression_type;
   int preallocation;
+  int encrypt_format; /* 0: none, else LUKS */
+  char *key_secret, *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
+  uint64_t iter_time; /* ms */
 } Qcow2CreateOptions;
 
 extern const BgOption qcow2_create_options[];
 bool qcow2_create(const BgCreate *create, GError **error);
+
+/* ── create-crypto.c ── */
+
+/* Whether the options on encryption can be served. */
+bool qcow2_create_crypto_check(const BgCreate *create, GError **error);
+/* The encryption header that the options ask for; *area is the caller's (g_free()), of *size bytes. */
+bool qcow2_create_crypto(const BgCreate *create, uint8_t **area, uint64_t *size, GError **error);
 
 /* ── info.c ── */
 

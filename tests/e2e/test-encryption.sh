@@ -118,3 +118,41 @@ unmount mnt
 qemu-img compare -q --object secret,id=k,file=other --object secret,id=b,file=key --image-opts \
   driver=qcow2,encrypt.key-secret=k,file.filename=disk.qcow2,backing.encrypt.key-secret=b,backing.driver=qcow2,backing.file.filename=base.qcow2 \
   driver=raw,file.filename=shadow.raw >&2 || fail "QEMU reads the chain otherwise"
+
+note "images that we make"
+for options in "" ,encrypt.cipher-alg=serpent-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=md5,encrypt.hash-alg=sha1 \
+  ,cluster_size=512 ,compat=0.10; do
+  rm -f disk.qcow2
+  "$BLOCKGRAPHFS" create -f qcow2 --secret id=k,file=key -o "encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10$options" \
+    disk.qcow2 $size
+  qemu-img check -q --object secret,id=k,file=key --image-opts driver=qcow2,encrypt.key-secret=k,file.filename=disk.qcow2 >&2 ||
+    fail "qemu-img check"
+  write_and_judge disk.qcow2 $((seed++))
+done
+assert_fails "its key is missing" "$BLOCKGRAPHFS" create -f qcow2 -o encrypt.format=luks x.qcow2 1M
+assert_fails "The mode 'ctr-plain64' of the encryption is not supported" "$BLOCKGRAPHFS" create -f qcow2 --secret id=k,file=key \
+  -o encrypt.format=luks,encrypt.cipher-mode=ctr x.qcow2 1M
+assert_fails "only one of them is possible" "$BLOCKGRAPHFS" create -f qcow2 --secret id=k,file=key \
+  -o encrypt.format=luks,preallocation=metadata x.qcow2 1M
+[[ ! -e x.qcow2 ]] || fail "an image is left"
+
+note "a header that asks for more work than anybody would wait for is refused at once"
+cp disk.qcow2 hostile.qcow2
+offset=$(grep -obUaP 'LUKS\xba\xbe' hostile.qcow2 | sed -n '1s/:.*//p')
+poke hostile.qcow2 $((offset + 212)) ff ff ff ff
+SECONDS=0
+assert_fails "would take [0-9]+ seconds" "$BLOCKGRAPHFS" --secret id=k,file=key hostile.qcow2 mnt
+((SECONDS <= 2)) || sanitized || fail "the refusal took $SECONDS s"
+
+note "the legacy method aes is read, not written"
+qemu-img create -q -f qcow2 --object secret,id=k,file=key -o encrypt.format=aes,encrypt.key-secret=k aes.qcow2 $size
+qemu_writes aes.qcow2 key "write -P 0x55 1000 100000" "write -P 0x66 2M 1M"
+truncate -s 0 shadow.raw
+truncate -s $size shadow.raw
+qemu-io -f raw shadow.raw -c "write -P 0x55 1000 100000" -c "write -P 0x66 2M 1M" >/dev/null
+mount_graph mnt --secret id=k,file=key aes.qcow2
+assert_same mnt/aes shadow.raw
+assert_mode mnt/aes 444
+assert_open_fails "Read-only file system" mnt/aes
+assert_matches "$(attribute mnt/aes reason)" "legacy method AES, which is only read" "reason"
+unmount mnt
