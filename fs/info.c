@@ -117,6 +117,10 @@ static void add_image(JsonBuilder *builder, const BgSeenNode *seen, const char *
     add_number(builder, "actual-size", storage->allocated);
   if (fact(seen, "cluster-size"))
     add_fact(builder, "cluster-size", fact(seen, "cluster-size"));
+  if (fact(seen, "encrypt")) {
+    json_builder_set_member_name(builder, "encrypted");
+    json_builder_add_boolean_value(builder, TRUE);
+  }
   json_builder_set_member_name(builder, "dirty-flag");
   json_builder_add_boolean_value(builder, dirty && g_variant_get_boolean(dirty));
   add_backing(builder, seen, filename);

@@ -312,7 +312,7 @@ static bool settle_is_to_fail(const char *node)
   return fail;
 }
 
-static unsigned cow_delay; /* atomic */
+static unsigned cow_delay;           /* atomic */
 static _Atomic unsigned cow_special; /* special writes that were taken */
 
 void cow_set_delay(unsigned delay_us)
@@ -330,6 +330,7 @@ typedef struct Cow {
   BgMode mode;
   pthread_mutex_t lock;
   GHashTable *clusters; /* numbers + 1 of those allocated */
+  bool coded;           /* see coded_open() */
 } Cow;
 
 static void *cow_open(BgHost *host, const void *options, const BgMode *mode, GError **error)
@@ -407,8 +408,8 @@ static void cow_change_abort(void *instance, void *pending)
 
 static void cow_limits(void *instance, BgLimits *limits)
 {
-  (void)instance;
-  *limits = (BgLimits){1, COW_CLUSTER, false, COW_SPECIAL};
+  bool coded = ((Cow *)instance)->coded;
+  *limits = (BgLimits){coded ? CODED_UNIT : 1, COW_CLUSTER, false, coded ? 0 : COW_SPECIAL};
 }
 
 static int64_t cow_size(void *instance)
@@ -432,6 +433,8 @@ static int cow_map(void *instance, uint64_t offset, uint64_t length, BgExtent *e
     *extent = (BgExtent){BG_EXTENT_DATA, BG_EXTENT_IN_PLACE, here, cow->file, offset};
   else
     *extent = (BgExtent){.kind = BG_EXTENT_BACKING, .length = here};
+  if (cow->coded && extent->child)
+    extent->flags |= BG_EXTENT_ENCODED;
   return 0;
 }
 
@@ -465,6 +468,7 @@ static int cow_reserve(void *instance, uint64_t offset, uint64_t length, BgReser
   uint64_t start = offset - offset % COW_CLUSTER;
   *reservation =
       (BgReservation){.offset = start, .length = COW_CLUSTER, .child = ((Cow *)instance)->file, .child_offset = start};
+  reservation->flags = ((Cow *)instance)->coded ? BG_EXTENT_ENCODED : 0;
   return 0;
 }
 
@@ -497,6 +501,71 @@ const BgDriver bg_driver_cow = {
     .size = cow_size,
     .map = cow_map,
     .pwritev_special = cow_pwritev_special,
+    .reserve = cow_reserve,
+    .commit = cow_commit,
+    .abort = cow_abort,
+};
+
+/* ── coded: cow, whose storage holds each unit so that every byte depends on all before it in the unit, and on the place ── */
+
+static void *coded_open(BgHost *host, const void *options, const BgMode *mode, GError **error)
+{
+  Cow *cow = cow_open(host, options, mode, error);
+  if (cow)
+    cow->coded = true;
+  return cow;
+}
+
+static uint8_t first_mask(uint64_t node_offset, uint64_t child_offset)
+{
+  cr_assert(node_offset % CODED_UNIT == 0 && child_offset % CODED_UNIT == 0);
+  return (uint8_t)(0x5a + node_offset / CODED_UNIT);
+}
+
+static int coded_encode(void *instance, void *buffer, size_t length, uint64_t node_offset, uint64_t child_offset)
+{
+  (void)instance;
+  uint8_t *bytes = buffer, mask = 0;
+  cr_assert(length % CODED_UNIT == 0);
+  for (size_t i = 0; i < length; i++) {
+    if (i % CODED_UNIT == 0)
+      mask = first_mask(node_offset + i, child_offset + i);
+    mask = bytes[i] = bytes[i] ^ mask;
+  }
+  return 0;
+}
+
+static int coded_decode(void *instance, void *buffer, size_t length, uint64_t node_offset, uint64_t child_offset)
+{
+  (void)instance;
+  uint8_t *bytes = buffer, mask = 0;
+  cr_assert(length % CODED_UNIT == 0);
+  for (size_t i = 0; i < length; i++) {
+    if (i % CODED_UNIT == 0)
+      mask = first_mask(node_offset + i, child_offset + i);
+    uint8_t coded = bytes[i];
+    bytes[i] ^= mask;
+    mask = coded;
+  }
+  return 0;
+}
+
+const BgDriver bg_driver_coded = {
+    .name = "coded",
+    .summary = "copy on write, for tests",
+    .kind = BG_KIND_FORMAT,
+    .children = cow_children,
+    .open = coded_open,
+    .decode = coded_decode,
+    .encode = coded_encode,
+    .close = cow_close,
+    .change_open = cow_change_open,
+    .change_settle = cow_change_settle,
+    .change_commit = cow_change_commit,
+    .change_abort = cow_change_abort,
+    .limits = cow_limits,
+    .size = cow_size,
+    .map = cow_map,
     .reserve = cow_reserve,
     .commit = cow_commit,
     .abort = cow_abort,

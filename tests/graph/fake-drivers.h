@@ -2,6 +2,7 @@
  *
  *   mem   a protocol whose storage is a MemDisk, which a test looks at and breaks
  *   cow   a format over `file` with clusters of 4 KiB and an optional `backing`; what it has allocated lies in memory
+ *   coded the same as cow, but what it has allocated is encoded
  *   pass  a filter over `file`
  *
  * Each notes in one journal what is done to it. */
@@ -10,6 +11,7 @@
 
 #include "graph/graph.h"
 
+#define CODED_UNIT  512u /* of what coded keeps in another form */
 #define COW_CLUSTER 4096u
 #define COW_SPECIAL 8192u /* its special granule */
 
@@ -49,7 +51,7 @@ unsigned cow_special_writes(void);
 /* How long each change of a cow node takes, in µs. */
 void cow_set_delay(unsigned delay_us);
 
-extern const BgDriver bg_driver_mem, bg_driver_cow, bg_driver_pass;
+extern const BgDriver bg_driver_mem, bg_driver_coded, bg_driver_cow, bg_driver_pass;
 
 /* Adds the nodes of "key=value,…"; fails the test otherwise. */
 BgNode *add_node(BgGraph *graph, const char *options);

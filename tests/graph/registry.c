@@ -18,6 +18,7 @@ __attribute__((constructor)) static void collect(void)
     all[count++] = *driver;
   all[count++] = &bg_driver_mem;
   all[count++] = &bg_driver_cow;
+  all[count++] = &bg_driver_coded;
   all[count++] = &bg_driver_pass;
 }
 
