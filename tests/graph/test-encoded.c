@@ -44,7 +44,8 @@ TestSuite(encoded, .init = set_up, .fini = tear_down, .timeout = 60);
 static void put(uint64_t offset, const void *data, size_t length)
 {
   struct iovec iov[2] = {{(void *)data, length / 3}, {(char *)data + length / 3, length - length / 3}};
-  cr_assert_eq(bg_user_pwritev(user, iov, 2, offset), (ssize_t)length);
+  ssize_t written = bg_user_pwritev(user, iov, 2, offset);
+  cr_assert_eq(written, (ssize_t)length, "%zd of %zu", written, length);
 }
 
 static void assert_reads(uint64_t offset, size_t length)
@@ -69,7 +70,8 @@ Test(encoded, requests_of_any_alignment)
   for (unsigned i = 0; i < 1500; i++) {
     uint8_t data[9000];
     uint64_t offset = (uint64_t)g_rand_int_range(rand, 0, SIZE - 1);
-    size_t length = MIN((size_t)g_rand_int_range(rand, 1, i % 5 ? 700 : (int)sizeof data), SIZE - (size_t)offset);
+    size_t length = (size_t)g_rand_int_range(rand, 1, i % 5 ? 700 : (int)sizeof data);
+    length = MIN(length, SIZE - (size_t)offset);
     for (size_t j = 0; j < length; j++)
       data[j] = (uint8_t)g_rand_int(rand);
     put(offset, data, length);
