@@ -108,7 +108,24 @@ resident() {
   done | awk '/^VmRSS:/ { sum += $2 } END { printf "%.1f\n", sum / 1024 }'
 }
 
-# ── one request's instructions ──
+# ── one request's cost ──
+
+# In ticks of the clock; threads that have ended count too.
+processor_ticks() {
+  local pid
+  for pid in "${servers[@]}"; do
+    sed 's/.*) //' "/proc/$pid/stat"
+  done | awk '{ sum += $12 + $13 } END { print sum }'
+}
+
+# processor_time read|write ARGUMENT…: microseconds that the servers, and the kernel for them, compute for one request.
+processor_time() {
+  local before number
+  before=$(processor_ticks)
+  number=$(fio_value "$1.total_ios" --direct=1 "${@:2}") || return 1
+  awk -v ticks=$(($(processor_ticks) - before)) -v rate="$(getconf CLK_TCK)" -v number="$number" \
+    'BEGIN { printf "%.2f\n", ticks * 1e6 / rate / number }'
+}
 
 # count NAME read|write "IMAGE" ARGUMENT…: registers a workload that counts what the servers execute for one request of 4 KiB.
 # Noise cannot touch this figure.
@@ -200,12 +217,24 @@ by_length_and_size() {
   done
 }
 
+processor() {
+  workload processor/raw-read-4k us less read raw processor_time read --rw=randread --bs=4k --time_based
+  workload processor/qcow2-read-4k us less read qcow2 processor_time read --rw=randread --bs=4k --time_based
+  workload processor/qcow2-read-1m us less read qcow2 processor_time read --rw=read --bs=1m --time_based
+  workload processor/qcow2-write-4k us less write qcow2 processor_time write --rw=randwrite --bs=4k --time_based
+  workload processor/qcow2-write-1m us less write qcow2 processor_time write --rw=write --bs=1m --time_based
+  workload processor/allocate-4k us less write "empty 16" processor_time write --rw=randwrite --bs=4k --io_size="$((size / 4))M"
+  workload processor/copy-on-write-4k us less write overlay processor_time write --rw=randwrite --bs=4k --io_size="$((size / 32 + 1))M"
+}
+
 counting() {
   count instructions/raw-read read raw --rw=randread
   count instructions/raw-overwrite write raw --rw=randwrite
   count instructions/qcow2-read read qcow2 --rw=randread
   count instructions/qcow2-overwrite write qcow2 --rw=randwrite
   count instructions/qcow2-allocate write "empty 16" --rw=randwrite
+  count instructions/chain-64-top-read read "chain 64 top" --rw=randread
+  count instructions/chain-64-base-read read "chain 64 base" --rw=randread
   count instructions/qcow2-copy-on-write write overlay --rw=randwrite
 }
 
@@ -217,13 +246,14 @@ register_workloads() {
   programs
   by_length_and_size mount ms first_bytes
   by_length_and_size resident MiB resident
+  processor
   counting
 }
 
 # unfit SYSTEM WORKLOAD: the system has no such figure.
 unfit() {
   case $1:$2 in
-    host:mount/* | host:resident/* | host:instructions/*) ;;
+    host:mount/* | host:resident/* | host:processor/* | host:instructions/*) ;;
     blockgraphfs-user:loop-ext4/*) ;; # root does not get into another user's mount
     *) return 1 ;;
   esac

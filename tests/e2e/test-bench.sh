@@ -12,7 +12,7 @@ assert_fails "'qemus' is none of" "$bench" --systems=qemus
 assert_fails "no workload's name matches" "$bench" --workloads='no/*'
 assert_fails 'no qemu-storage-daemon that runs' "$bench" --second-qemu=/bin/false --output=out
 
-patterns=(raw/read-1m-cold qcow2/randwrite-4k-qd32 'allocate/randwrite*' 'chain-8/base*' mount/chain-8 resident/disk-1g)
+patterns=(raw/read-1m-cold qcow2/randwrite-4k-qd32 'allocate/randwrite*' mount/chain-8 resident/disk-1g)
 "$bench" "${patterns[@]/#/--workloads=}" --systems=host,blockgraphfs,second-qemu --size=16 --seconds=0.2 --rounds=2 \
   --output=out >printed || fail "$(cat printed out/log)"
 cat printed
