@@ -8,6 +8,7 @@ own_processes=()
 own_loops=()
 own_mounts=() # other than blockgraphfs's
 own_scratch=
+scratch_parent=    # where a scratch directory is made; empty: in memory, if that can be
 poll_interval=0.05 # seconds
 
 # ── scratch directory and cleaning up ──
@@ -44,8 +45,8 @@ cleanup() {
 }
 
 make_scratch() {
-  local parent=${TMPDIR:-/tmp}
-  if [[ -w /dev/shm ]]; then
+  local parent=${scratch_parent:-${TMPDIR:-/tmp}}
+  if [[ -z $scratch_parent && -w /dev/shm ]]; then
     parent=/dev/shm
   fi
   own_scratch=$(mktemp -d "$parent/blockgraphfs-${0##*/}.XXXXXX")

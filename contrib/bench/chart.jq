@@ -16,7 +16,7 @@ def text($x; $y; $more): "<text x=\"\($x)\" y=\"\($y)\" \($more)>\(escaped)</tex
 | (top + row_height * ($rows | length)) as $bottom
 | "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(begin + span + 40)\" height=\"\($bottom + 30)\" font-family=\"sans-serif\" font-size=\"11\">",
   "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
-  ("How each does beside blockgraphfs (1); further right is better. \(.settings.kernel), \(.settings.cpus) CPUs, \(.settings.size) MiB in memory"
+  ("How each does beside blockgraphfs (1); further right is better. \(.settings.kernel), \(.settings.cpus) CPUs, images of \(.settings.size) MiB"
     | text(10; 18; "font-size=\"13\"")),
   ($systems | to_entries[] | (10 + .key * 130) as $x
     | "<circle cx=\"\($x + 4)\" cy=\"36\" r=\"4\" fill=\"\(colours[.key])\"/>", (.value | text($x + 12; 40; ""))),

@@ -13,7 +13,7 @@ def short: {"blockgraphfs": "ours", "blockgraphfs-user": "ours/user", "second-qe
 . as $all
 | (.systems | keys_unsorted) as $systems
 | ($systems | map(select(startswith("blockgraphfs") | not))) as $others
-| "\(.settings.date), \(.settings.kernel), \(.settings.cpus) CPUs, images of \(.settings.size) MiB in memory, \(.settings.rounds) rounds of \(.settings.seconds) s",
+| "\(.settings.date), \(.settings.kernel), \(.settings.cpus) CPUs, images of \(.settings.size) MiB, \(.settings.rounds) rounds of \(.settings.seconds) s",
   (.systems | to_entries[] | "  \(.key | short | pad(12))\(.value)"),
   (.skipped | to_entries[] | "  \(.key | short | pad(12))skipped: \(.value)"),
   "",

@@ -14,7 +14,7 @@ assert_fails 'no qemu-storage-daemon that runs' "$bench" --second-qemu=/bin/fals
 
 patterns=(raw/read-1m-cold qcow2/randwrite-4k-qd32 'allocate/randwrite*' mount/chain-8 resident/disk-1g)
 "$bench" "${patterns[@]/#/--workloads=}" --systems=host,blockgraphfs,second-qemu --size=16 --seconds=0.2 --rounds=2 \
-  --output=out >printed || fail "$(cat printed out/log)"
+  --directory=. --output=out >printed || fail "$(cat printed out/log)"
 cat printed
 
 assert_equal "$(jq '.workloads | length' out/results.json)" "${#patterns[@]}" "workloads"
@@ -28,4 +28,10 @@ for pattern in "${patterns[@]}"; do
   assert_matches "$(<out/table.txt)" "${pattern//\*/[^ ]*} +[A-Za-z/]+ +[-0-9]" "table"
 done
 assert_matches "$(<out/chart.svg)" '^<svg .*<circle .*</svg>$' "chart"
-assert_equal "$(find /dev/shm -maxdepth 1 -name 'blockgraphfs-run.*' -newer printed | wc -l)" 0 "directories left behind"
+
+note "ended early, it leaves nothing behind"
+background "$bench" --systems=blockgraphfs --workloads='qcow2/randread-4k-1job' --size=16 --seconds=2 --rounds=9 --directory=. --output=early
+wait_for 20 "it measures" grep -q '^== ' early/log
+kill -TERM "$!"
+wait_for 20 "it ends" process_gone "$!"
+assert_equal "$(find . -maxdepth 1 -name 'blockgraphfs-run.*')" "" "directories left behind"
