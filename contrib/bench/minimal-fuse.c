@@ -142,6 +142,7 @@ static int mount_and_serve(Server *server, const char *mountpoint, gboolean clon
   }
   if (session)
     fuse_session_destroy(session);
+  fuse_opt_free_args(&args);
   return result;
 }
 

@@ -20,9 +20,9 @@ def short: {"blockgraphfs": "ours", "blockgraphfs-user": "ours/user", "second-qe
   "Medians. On the right: how many times as good as each other one blockgraphfs (ours) is, the median of the ratios within each round;",
   "in parentheses mounted by an ordinary user. `>`: cut off.",
   "",
-  ("" | pad(38)) + ([$systems[] | short | left(11)] | add) + " |" + ([$others[] | "/ " + short | left(17)] | add // ""),
+  ("" | pad(40)) + ([$systems[] | short | left(11)] | add) + " |" + ([$others[] | "/ " + short | left(17)] | add // ""),
   (.workloads[] | . as $row
-    | ("\(.name | pad(31)) \(.unit | pad(6))")
+    | ("\(.name | pad(33)) \(.unit | pad(6))")
       + ([$systems[] | $row.systems[.] | value | left(11)] | add) + " |"
       + ([$others[] | . as $other
           | (($row.ratios.blockgraphfs[$other] | figure)
@@ -32,6 +32,6 @@ def short: {"blockgraphfs": "ours", "blockgraphfs-user": "ours/user", "second-qe
     "",
     "Aims: \(.aims | map(select(.met)) | length) of \(.aims | length) met. At least so many times as good as what it is held against (`value`: at most so much).",
     "",
-    ("workload" | pad(32)) + ("against" | pad(28)) + ("aim" | left(8)) + ("is" | left(10)) + ("as user" | left(10)),
-    (.aims[] | (.workload | pad(32)) + (.against | short | pad(28)) + (.bound | figure | left(8)) + (.reached | figure | left(10))
+    ("workload" | pad(34)) + ("against" | pad(28)) + ("aim" | left(8)) + ("is" | left(10)) + ("as user" | left(10)),
+    (.aims[] | (.workload | pad(34)) + (.against | short | pad(28)) + (.bound | figure | left(8)) + (.reached | figure | left(10))
       + (.reached_as_user | figure | left(10)) + (if .met then "" else "  missed" end)) end)

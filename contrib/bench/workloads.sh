@@ -155,7 +155,7 @@ instructions() {
   executed_for 200 "$system" "$@" || return 1
   few=$executed
   executed_for 1200 "$system" "$@" || return 1
-  echo "$(((executed - few) / 1000))"
+  echo "$((executed > few ? (executed - few) / 1000 : 0))"
 }
 
 # ── the list ──
