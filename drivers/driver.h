@@ -119,6 +119,7 @@ struct BgCreate {
   const void *options;        /* typed by create_options */
   uint64_t size;              /* bytes */
   BgChild *file;              /* formats: the empty storage, open read-write with RESIZE; protocols: NULL */
+  BgChild *data_file;         /* the same of the file that create_data_file() named; NULL: none */
   const char *backing_file;   /* as it shall stand in the image; NULL: none */
   const char *backing_format; /* NULL iff backing_file is */
   /* As BgHost.need_secret(), but never without a secret. NULL: there are none. */
@@ -219,9 +220,13 @@ typedef struct BgDriver {
   const BgOption *create_options;
   size_t create_options_size;
   bool (*create)(const BgCreate *create, GError **error);
+  /* FORMAT: the name of the file for data that create() makes beside the image, as it shall stand in the image; owned by `options`.
+   * NULL, as an answer too: none. */
+  const char *(*create_data_file)(const void *options);
 
   /* Whether the image as it lies in its children holds together. The instance is not writable, and nobody else changes the image
-   * meanwhile; data calls may read beside it. To fix anything, the child `file` is writable with RESIZE already. What
+   * meanwhile; data calls may read beside it. To fix anything, the child `file` is writable with RESIZE already; other children
+   * may be out of reach (every call is -ENXIO), for what they hold is not looked at. What
    * cannot be mended is told and left. False: could not be checked, or not be written; *result is untouched, and the
    * image is no worse than it was. NULL: the format has no check. */
   bool (*check)(void *instance, BgFix fix, BgCheckWatcher *watcher, BgCheckResult *result, GError **error);

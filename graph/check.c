@@ -13,8 +13,63 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgUser, bg_user_free)
 typedef struct Stand {
   BgHost host;
   BgUserChild file;
+  BgChild elsewhere; /* data in another file, which a check has no business with */
   BgCheckWatcher *watcher;
 } Stand;
+
+static int no_vector(BgChild *child, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  (void)child, (void)iov, (void)iovcnt, (void)offset;
+  return -ENXIO;
+}
+
+static int no_zero(BgChild *child, uint64_t offset, uint64_t length, BgZeroFlags flags)
+{
+  (void)child, (void)offset, (void)length, (void)flags;
+  return -ENXIO;
+}
+
+static int no_discard(BgChild *child, uint64_t offset, uint64_t length)
+{
+  (void)child, (void)offset, (void)length;
+  return -ENXIO;
+}
+
+static int no_flush(BgChild *child)
+{
+  (void)child;
+  return -ENXIO;
+}
+
+static int64_t no_size(BgChild *child)
+{
+  (void)child;
+  return -ENXIO;
+}
+
+static int no_resize(BgChild *child, uint64_t size)
+{
+  (void)child, (void)size;
+  return -ENXIO;
+}
+
+static void no_limits(BgChild *child, BgLimits *limits)
+{
+  (void)child;
+  *limits = (BgLimits){.request_alignment = 1, .granularity = 1};
+}
+
+/* Not opened, so that whatever is mended can neither read nor change what it holds. */
+static const BgChildOps elsewhere_ops = {
+    .preadv = no_vector,
+    .pwritev = no_vector,
+    .zero = no_zero,
+    .discard = no_discard,
+    .flush = no_flush,
+    .size = no_size,
+    .resize = no_resize,
+    .limits = no_limits,
+};
 
 static bool need_child(BgHost *host, const char *name, BgRole role, const char *reference, const char *format,
                        BgChild **child, GError **error)
@@ -25,7 +80,10 @@ static bool need_child(BgHost *host, const char *name, BgRole role, const char *
   *child = NULL;
   if (strcmp(name, "file") == 0)
     *child = &stand->file.child;
-  else if (!(role & BG_ROLE_COW))
+  else if (role & BG_ROLE_DATA) {
+    stand->elsewhere = (BgChild){&elsewhere_ops, name, role};
+    *child = &stand->elsewhere;
+  } else if (!(role & BG_ROLE_COW))
     bg_set_error(error, ENOTSUP, "Images with a child '%s' cannot be checked", name);
   return *child || role & BG_ROLE_COW;
 }

@@ -77,6 +77,13 @@ static const BgDriver *find_creator(const char *name, const char *backing, GErro
   return NULL;
 }
 
+/* Where the new image will look for what it names. */
+static char *beside(const char *image, const char *name)
+{
+  g_autofree char *directory = g_path_get_dirname(image);
+  return g_path_is_absolute(name) ? g_strdup(name) : g_build_filename(directory, name, NULL);
+}
+
 /* ── the backing disk ── */
 
 static BgGraph *new_graph(void)
@@ -123,9 +130,7 @@ static bool check_backing(const char *image, const char *backing, const char *fo
                  "'%s' would be taken for a protocol: only files can be backing files (./ in front helps)", shown);
     return false;
   }
-  g_autofree char *directory = g_path_get_dirname(image);
-  g_autofree char *filename =
-      g_path_is_absolute(backing) ? g_strdup(backing) : g_build_filename(directory, backing, NULL);
+  g_autofree char *filename = beside(image, backing);
   uint64_t found;
   if (!measure_backing(format, filename, &found, error)) {
     g_prefix_error(error, "backing file: ");
@@ -162,16 +167,28 @@ static BgNode *open_storage(BgGraph *graph, const char *filename, GError **error
   return bg_graph_add(graph, options, error);
 }
 
-/* Runs the format's create on the storage and makes it durable. */
-static bool write_image(BgNode *storage, const BgDriver *driver, BgCreate *create, GError **error)
+static BgUser *open_writer(BgGraph *graph, const char *filename, GError **error)
 {
   BgPerm perm = BG_PERM_CONSISTENT_READ | BG_PERM_WRITE | BG_PERM_RESIZE;
-  g_autoptr(BgUser) user = bg_user_new(storage, "image creation", perm, BG_PERM_CONSISTENT_READ, error);
-  if (!user)
+  BgNode *storage = open_storage(graph, filename, error);
+  return storage ? bg_user_new(storage, "image creation", perm, BG_PERM_CONSISTENT_READ, error) : NULL;
+}
+
+/* Runs the format's create on the storage and makes it durable. `data_filename` may be NULL. */
+static bool write_image(BgGraph *graph, const char *filename, const char *data_filename, const BgDriver *driver,
+                        BgCreate *create, GError **error)
+{
+  g_autoptr(BgUser) user = open_writer(graph, filename, error);
+  g_autoptr(BgUser) data_user = user && data_filename ? open_writer(graph, data_filename, error) : NULL;
+  if (!user || (data_filename && !data_user))
     return false;
-  BgUserChild file;
+  BgUserChild file, data_file;
   bg_user_child_init(&file, "file", BG_ROLE_PRIMARY | BG_ROLE_DATA | BG_ROLE_METADATA, user);
   create->file = &file.child;
+  if (data_user) {
+    bg_user_child_init(&data_file, "data-file", BG_ROLE_DATA, data_user);
+    create->data_file = &data_file.child;
+  }
   if (!driver->create(create, error))
     return false;
   int result = bg_user_flush(user);
@@ -180,20 +197,42 @@ static bool write_image(BgNode *storage, const BgDriver *driver, BgCreate *creat
   return result == 0;
 }
 
-static bool fill_storage(const char *filename, const BgDriver *driver, BgCreate *create, GError **error)
+static bool fill_storage(const char *filename, const char *data_filename, const BgDriver *driver, BgCreate *create,
+                         GError **error)
 {
   BgGraph *graph = new_graph();
-  BgNode *storage = open_storage(graph, filename, error);
-  bool written = storage && write_image(storage, driver, create, error);
+  bool written = write_image(graph, filename, data_filename, driver, create, error);
   return bg_graph_close(graph, written ? error : NULL) && written;
 }
 
-static bool create_file(const char *filename, const BgDriver *driver, BgCreate *create, GError **error)
+static bool create_data_file(const char *image, const char *name, char **filename, GError **error)
 {
+  if (bg_reference_has_protocol(name)) {
+    g_autofree char *shown = bg_escape(name);
+    bg_set_error(error, EPROTONOSUPPORT,
+                 "'%s' would be taken for a protocol: only files can be data files (./ in front helps)", shown);
+    return false;
+  }
+  g_autofree char *found = beside(image, name);
+  if (!create_storage(found, error)) {
+    g_prefix_error(error, "data file: ");
+    return false;
+  }
+  *filename = g_steal_pointer(&found);
+  return true;
+}
+
+static bool create_files(const char *filename, const BgDriver *driver, BgCreate *create, GError **error)
+{
+  const char *name = driver->create_data_file ? driver->create_data_file(create->options) : NULL;
+  g_autofree char *data_filename = NULL;
   if (!create_storage(filename, error))
     return false;
-  if (fill_storage(filename, driver, create, error))
+  if ((!name || create_data_file(filename, name, &data_filename, error)) &&
+      fill_storage(filename, data_filename, driver, create, error))
     return true;
+  if (data_filename)
+    unlink(data_filename);
   unlink(filename);
   return false;
 }
@@ -233,5 +272,5 @@ bool bg_create_image(const char *format, const char *filename, uint64_t size, Bg
                             .backing_format = backing_format,
                             .need_secret = need_secret},
                  .secrets = secrets};
-  return create_file(filename, driver, &order.create, error);
+  return create_files(filename, driver, &order.create, error);
 }

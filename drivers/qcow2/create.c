@@ -91,6 +91,14 @@ const BgOption qcow2_create_options[] = {
      .min = 1,
      .max = 10000,
      .help = "Milliseconds that one try of a passphrase shall take on this machine"},
+    {.name = "data_file",
+     .type = BG_OPTION_STRING,
+     .offset = FIELD(data_file),
+     .help = "File to be made for the data, which then is not in the image itself"},
+    {.name = "data_file_raw",
+     .type = BG_OPTION_BOOL,
+     .offset = FIELD(data_file_raw),
+     .help = "Whether the data file alone reads as the disk does, always"},
     {0},
 };
 
@@ -124,6 +132,16 @@ static bool check_options(const BgCreate *create, GError **error)
     bg_set_error(error, EINVAL, "extended_l2 needs compat=1.1");
   else if (options->extended_l2 && options->cluster_size < 1u << QCOW2_MIN_EXTENDED_CLUSTER_BITS)
     bg_set_error(error, EINVAL, "extended_l2 needs a cluster_size of at least 16K");
+  else if (v2 && options->data_file)
+    bg_set_error(error, EINVAL, "data_file needs compat=1.1");
+  else if (options->data_file_raw && !options->data_file)
+    bg_set_error(error, EINVAL, "data_file_raw is of use with data_file only");
+  else if (options->data_file_raw && options->encrypt_format)
+    bg_set_error(error, EINVAL, "A disk that its data file alone shows cannot be encrypted");
+  else if (options->data_file_raw && create->backing_file)
+    bg_set_error(error, EINVAL, "A disk that its data file alone shows cannot have a backing file");
+  else if (options->data_file && strlen(options->data_file) > QCOW2_MAX_BACKING_NAME)
+    bg_set_error(error, EINVAL, "The data file's name is longer than %u bytes", QCOW2_MAX_BACKING_NAME);
   else if (create->backing_file && options->preallocation)
     bg_set_error(error, EINVAL, "preallocation hides the backing file: only one of them is possible");
   else if (create->backing_file && strlen(create->backing_file) > QCOW2_MAX_BACKING_NAME)
@@ -154,6 +172,10 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   header->incompatible = header->compression ? QCOW2_INCOMPAT_COMPRESSION : 0;
   if (options->extended_l2)
     header->incompatible |= QCOW2_INCOMPAT_EXTENDED_L2;
+  if (options->data_file)
+    header->incompatible |= QCOW2_INCOMPAT_DATA_FILE;
+  if (options->data_file_raw)
+    header->autoclear |= QCOW2_AUTOCLEAR_DATA_RAW;
   header->compatible = options->lazy_refcounts ? QCOW2_COMPAT_LAZY : 0;
   header->header_length = header->version == 2 ? QCOW2_V2_HEADER_SIZE : QCOW2_HEADER_SIZE;
   header->size = (create->size + 511) & ~UINT64_C(511); /* as QEMU has it: its disks are whole sectors */
@@ -167,14 +189,15 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   header->l1_entries = l1_entries;
   layout->l1 = divide_up(l1_entries * 8, cluster);
   layout->crypto = divide_up(header->crypto_size, cluster);
-  if (options->preallocation) {
+  if (options->preallocation || options->data_file_raw) { /* what reads as the data file does has all of it */
     layout->l2 = l1_entries;
     layout->data = divide_up(header->size, cluster);
   }
   for (uint64_t blocks = 0; blocks != layout->blocks || !blocks;) {
     blocks = layout->blocks;
     layout->reftable = MAX(divide_up(blocks * 8, cluster), 1);
-    layout->total = 1 + layout->reftable + blocks + layout->l1 + layout->crypto + layout->l2 + layout->data;
+    layout->total = 1 + layout->reftable + blocks + layout->l1 + layout->crypto + layout->l2 +
+                    (options->data_file ? 0 : layout->data);
     layout->blocks = divide_up(layout->total, block_clusters);
   }
   if (layout->reftable * cluster > QCOW2_MAX_REFTABLE_BYTES) {
@@ -185,7 +208,7 @@ static bool plan(const BgCreate *create, Layout *layout, GError **error)
   layout->first_l1 = layout->first_block + layout->blocks;
   layout->first_crypto = layout->first_l1 + layout->l1;
   layout->first_l2 = layout->first_crypto + layout->crypto;
-  layout->first_data = layout->first_l2 + layout->l2;
+  layout->first_data = options->data_file ? 0 : layout->first_l2 + layout->l2;
   header->reftable_offset = cluster;
   header->reftable_clusters = layout->reftable;
   header->l1_offset = layout->l1 ? layout->first_l1 * cluster : 0;
@@ -235,9 +258,24 @@ static int write_blocks(BgChild *file, const Layout *layout)
   return 0;
 }
 
-static int write_tables(BgChild *file, const Layout *layout)
+/* Gives the space for data its size; it reads as zeros. */
+static int make_data(const BgCreate *create, const Layout *layout)
 {
   uint64_t cluster = UINT64_C(1) << layout->header.cluster_bits;
+  BgChild *file = create->file;
+  if (create->data_file)
+    return create->data_file->ops->resize(create->data_file, layout->header.size);
+  int64_t size = file->ops->size(file);
+  int r = 0;
+  if (!layout->data)
+    return 0;
+  if (size >= 0 && (uint64_t)size < layout->total * cluster)
+    r = file->ops->resize(file, layout->total * cluster);
+  return r < 0 ? r : file->ops->zero(file, layout->first_data * cluster, layout->data * cluster, BG_ZERO_MAY_UNMAP);
+}
+
+static int write_tables(BgChild *file, const Layout *layout)
+{
   Table reftable = {1, layout->reftable, layout->first_block, layout->blocks, 0, false};
   Table l1 = {layout->first_l1, layout->l1, layout->first_l2, layout->l2, QCOW2_COPIED, false};
   Table l2 = {layout->first_l2, layout->l2, layout->first_data, layout->data, QCOW2_COPIED, false};
@@ -249,12 +287,7 @@ static int write_tables(BgChild *file, const Layout *layout)
     r = write_table(file, layout, &l1);
   if (r == 0 && layout->l2)
     r = write_table(file, layout, &l2);
-  if (r < 0 || !layout->data)
-    return r;
-  int64_t size = file->ops->size(file);
-  if (size >= 0 && (uint64_t)size < layout->total * cluster)
-    r = file->ops->resize(file, layout->total * cluster);
-  return r < 0 ? r : file->ops->zero(file, layout->first_data * cluster, layout->data * cluster, BG_ZERO_MAY_UNMAP);
+  return r;
 }
 
 static size_t put_extension(uint8_t *at, uint32_t type, const void *data, size_t length)
@@ -272,8 +305,10 @@ static bool format_head(const BgCreate *create, const Layout *layout, bool featu
   size_t format = create->backing_format ? strlen(create->backing_format) : 0;
   size_t name = create->backing_file ? strlen(create->backing_file) : 0;
   bool crypto = layout->header.crypto_size;
-  size_t need =
-      at + 8 + (crypto ? 8 + 16 : 0) + (format ? 8 + 16 : 0) + (features ? 8 + QCOW2_FEATURE_TABLE_SIZE : 0) + name;
+  const char *data_file = ((const Qcow2CreateOptions *)create->options)->data_file;
+  size_t data = data_file ? strlen(data_file) : 0;
+  size_t need = at + 8 + (crypto ? 8 + 16 : 0) + (format ? 8 + 16 : 0) + (data ? 8 + ((data + 7) & ~(size_t)7) : 0) +
+                (features ? 8 + QCOW2_FEATURE_TABLE_SIZE : 0) + name;
   if (need > cluster)
     return false;
   uint8_t table[QCOW2_FEATURE_TABLE_SIZE], fixed[QCOW2_HEADER_SIZE];
@@ -287,6 +322,8 @@ static bool format_head(const BgCreate *create, const Layout *layout, bool featu
     qcow2_put64(place + 8, layout->header.crypto_size);
     at += put_extension(head + at, QCOW2_EXT_CRYPTO, place, sizeof place);
   }
+  if (data)
+    at += put_extension(head + at, QCOW2_EXT_DATA_FILE, data_file, data);
   if (features)
     at += put_extension(head + at, QCOW2_EXT_FEATURE_NAMES, table, sizeof table);
   at += 8; /* the end of the extensions is eight zeros */
@@ -307,6 +344,11 @@ static int write_crypto(BgChild *file, const Layout *layout, const uint8_t *area
   return bg_child_pwrite(file, whole, size, layout->header.crypto_offset);
 }
 
+const char *qcow2_create_data_file(const void *options)
+{
+  return ((const Qcow2CreateOptions *)options)->data_file;
+}
+
 bool qcow2_create(const BgCreate *create, GError **error)
 {
   Layout layout = {0};
@@ -321,12 +363,16 @@ bool qcow2_create(const BgCreate *create, GError **error)
   g_autofree uint8_t *head = g_malloc0(cluster);
   if (!(layout.header.version > 2 && format_head(create, &layout, true, head)) &&
       !format_head(create, &layout, false, head)) {
-    bg_set_error(error, EINVAL, "The backing file's name does not fit into a cluster of %zu bytes", cluster);
+    bg_set_error(error, EINVAL, "The names of other files do not fit into a cluster of %zu bytes", cluster);
     return false;
   }
   int r = write_tables(create->file, &layout);
   if (r == 0 && crypto)
     r = write_crypto(create->file, &layout, crypto);
+  if (r == 0)
+    r = make_data(create, &layout);
+  if (r == 0 && create->data_file)
+    r = create->data_file->ops->flush(create->data_file);
   if (r == 0) /* last, so that what is half made is no image */
     r = bg_child_pwrite(create->file, head, cluster, 0);
   if (r == 0)

@@ -316,10 +316,13 @@ typedef struct Qcow2CreateOptions {
   int encrypt_format; /* 0: none, else LUKS */
   char *key_secret, *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
   uint64_t iter_time; /* ms */
+  char *data_file; /* NULL: none */
+  bool data_file_raw;
 } Qcow2CreateOptions;
 
 extern const BgOption qcow2_create_options[];
 bool qcow2_create(const BgCreate *create, GError **error);
+const char *qcow2_create_data_file(const void *options);
 
 /* ── create-crypto.c ── */
 

@@ -211,6 +211,7 @@ const BgDriver bg_driver_qcow2 = {
     .create_options = qcow2_create_options,
     .create_options_size = sizeof(Qcow2CreateOptions),
     .create = qcow2_create,
+    .create_data_file = qcow2_create_data_file,
     .check = qcow2_check,
     .limits = qcow2_limits,
     .size = qcow2_size,
