@@ -11,8 +11,8 @@
 int qcow2_check_room(Qcow2 *q, uint64_t first, uint64_t count);
 /* Writes zeros over whole clusters and takes note how far the file was used. */
 int qcow2_clear_clusters(Qcow2 *q, uint64_t first, uint64_t count);
-/* Once the metadata in memory is durable and no request reads them. */
-void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool unmap);
+/* Once the metadata in memory is durable and no request reads them. `request`: because somebody asked for it to be discarded or zeroed. */
+void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool request);
 
 /* ── refcount.c ── */
 

@@ -68,7 +68,7 @@ bool qcow2_can_change(void *instance, const BgMode *mode, GError **error)
 bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error)
 {
   Qcow2 *q = instance;
-  if (!qcow2_can_change(q, mode, error))
+  if (!qcow2_can_change(q, mode, error) || !qcow2_check_version(options, q->version, error))
     return false;
   Change *change = g_new0(Change, 1);
   change->writable = mode->writable;
@@ -138,12 +138,14 @@ bool qcow2_reload(Qcow2 *q, GError **error)
 
 static void set_writer_marks(Qcow2Header *header, const void *data)
 {
-  const Qcow2Bitmaps *bitmaps = data;
-  uint64_t kept = bitmaps->damage ? 0 : QCOW2_AUTOCLEAR_BITMAPS;
+  const Qcow2 *q = data;
+  bool lazy = q->options->lazy_refcounts == QCOW2_LAZY_HEADER ? header->compatible & QCOW2_COMPAT_LAZY
+                                                              : q->options->lazy_refcounts == QCOW2_LAZY_ON;
+  uint64_t kept = q->bitmaps.damage ? 0 : QCOW2_AUTOCLEAR_BITMAPS;
   if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE)
     kept |= QCOW2_AUTOCLEAR_DATA_RAW;
   header->autoclear &= kept;
-  if (header->version >= 3 && header->compatible & QCOW2_COMPAT_LAZY)
+  if (header->version >= 3 && lazy)
     header->incompatible |= QCOW2_INCOMPAT_DIRTY;
 }
 
@@ -197,7 +199,7 @@ static bool settle_up(Qcow2 *q, Change *change, GError **error)
   if (!qcow2_writer_load(q, &header, error))
     return false;
   qcow2_bitmaps_load(q);
-  int r = settle_header(q, set_writer_marks, &q->bitmaps);
+  int r = settle_header(q, set_writer_marks, q);
   if (r == 0)
     r = qcow2_bitmaps_mark(q, false);
   if (r < 0) {

@@ -21,7 +21,12 @@
 
 #include <pthread.h>
 
+/* Values of the option lazy-refcounts. */
+enum { QCOW2_LAZY_HEADER, QCOW2_LAZY_ON, QCOW2_LAZY_OFF };
+
 typedef struct Qcow2Options {
+  int lazy_refcounts;
+  bool discard_no_unref, pass_discard_request, pass_discard_other;
   uint64_t l2_cache_size;
   uint64_t refcount_cache_size;
   int encrypt_format; /* QCOW2_CRYPT_NONE: whatever the image says */
@@ -270,6 +275,8 @@ bool qcow2_is_clean(Qcow2 *q);
 /* Whether the image that has this header now is of the shape that it was opened with. */
 bool qcow2_is_same_shape(const Qcow2 *q, const Qcow2Header *header);
 
+/* Refuses options that need version 3. */
+bool qcow2_check_version(const Qcow2Options *options, unsigned version, GError **error);
 bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error);
 bool qcow2_change_settle(void *instance, void *pending, GError **error);
 void qcow2_change_commit(void *instance, void *pending);

@@ -4,8 +4,32 @@
 #include <errno.h>
 
 static const char *const encrypt_formats[] = {"auto", "aes", "luks", NULL}; /* in the order of QCOW2_CRYPT_… */
+static const char *const lazy_values[] = {"header", "on", "off", NULL};
 
 static const BgOption options[] = {
+    {.name = "lazy-refcounts",
+     .type = BG_OPTION_ENUM,
+     .offset = offsetof(Qcow2Options, lazy_refcounts),
+     .values = lazy_values,
+     .help = "Whether a writer marks the image as dirty, as one must that writes refcounts late; by default as the "
+             "header says"},
+    {.name = "discard-no-unref",
+     .type = BG_OPTION_BOOL,
+     .offset = offsetof(Qcow2Options, discard_no_unref),
+     .changeable = true,
+     .help = "Whether clusters that are discarded or zeroed keep their place in the file"},
+    {.name = "pass-discard-request",
+     .type = BG_OPTION_BOOL,
+     .offset = offsetof(Qcow2Options, pass_discard_request),
+     .fallback = "on",
+     .changeable = true,
+     .help = "Whether space that discards and zeroing free is discarded in the file, too, where the node's discard is "
+             "unmap"},
+    {.name = "pass-discard-other",
+     .type = BG_OPTION_BOOL,
+     .offset = offsetof(Qcow2Options, pass_discard_other),
+     .changeable = true,
+     .help = "Whether space that is freed for any other reason is discarded in the file, too"},
     {.name = "l2-cache-size",
      .type = BG_OPTION_SIZE,
      .offset = offsetof(Qcow2Options, l2_cache_size),
@@ -158,6 +182,15 @@ static bool open_children(Qcow2 *q, GError **error)
                                     &backing, error);
 }
 
+bool qcow2_check_version(const Qcow2Options *opts, unsigned version, GError **error)
+{
+  if (version >= 3 || (opts->lazy_refcounts != QCOW2_LAZY_ON && !opts->discard_no_unref))
+    return true;
+  bg_set_error(error, EINVAL, "%s needs an image of version 3 (compat=1.1), this one is of version 2",
+               opts->discard_no_unref ? "discard-no-unref" : "lazy-refcounts");
+  return false;
+}
+
 static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GError **error)
 {
   (void)mode; /* read-only, as always at first */
@@ -166,6 +199,10 @@ static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GErr
   if (!host->need_child(host, "file", BG_ROLE_DATA | BG_ROLE_METADATA | BG_ROLE_PRIMARY, NULL, NULL, &file, error) ||
       !qcow2_header_read(file, &header, error))
     return NULL;
+  if (!qcow2_check_version(opts, header.version, error)) {
+    qcow2_header_clear(&header);
+    return NULL;
+  }
   g_autoptr(Qcow2) q = new_instance(host, file, opts, &header);
   if (!qcow2_snapshots_read(file, &q->header, &q->snapshots, error) ||
       !qcow2_bitmaps_read(file, &q->header, &q->bitmaps, error) || !qcow2_l1_read(file, &q->header, &q->l1, error))

@@ -30,8 +30,8 @@ int qcow2_clear_clusters(Qcow2 *q, uint64_t first, uint64_t count)
   return 0;
 }
 
-void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool unmap)
+void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool request)
 {
-  Qcow2Freed freed = {cluster, unmap};
+  Qcow2Freed freed = {cluster, request ? q->options->pass_discard_request : q->options->pass_discard_other};
   g_array_append_val(q->freed, freed);
 }

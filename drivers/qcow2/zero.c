@@ -7,6 +7,8 @@
 typedef struct Rule {
   bool discard; /* else zero */
   bool unmap;
+  bool keep;      /* the place in the file, where it is the cluster's own */
+  bool punch;     /* what is kept */
   bool zero_flag; /* the format has zero clusters (version 3) */
   bool backing;   /* a hole would show the backing disk */
 } Rule;
@@ -20,6 +22,11 @@ static Qcow2Entry apply_compressed(const Qcow2 *q, const Rule *rule, Qcow2Entry 
   return (Qcow2Entry){.bitmap = flag ? (uint64_t)subs << 32 : 0};
 }
 
+static bool keeps(const Qcow2 *q, const Rule *rule, Qcow2Entry entry)
+{
+  return q->external || (rule->keep && entry.word & QCOW2_COPIED);
+}
+
 static void apply_zero(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, uint64_t subs)
 {
   uint64_t allocated = (uint32_t)entry->bitmap;
@@ -30,7 +37,7 @@ static void apply_zero(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, uint
   entry->bitmap &= ~subs;
   if (rule->zero_flag)
     entry->bitmap |= subs << 32;
-  if ((rule->unmap || !rule->zero_flag) && !q->external && !(uint32_t)entry->bitmap)
+  if ((rule->unmap || !rule->zero_flag) && !keeps(q, rule, *entry) && !(uint32_t)entry->bitmap)
     entry->word = 0;
 }
 
@@ -40,9 +47,9 @@ static void apply_discard(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, u
     return;
   subs &= (uint32_t)entry->bitmap;
   entry->bitmap &= ~subs;
-  if (rule->backing && rule->zero_flag)
+  if ((rule->backing && rule->zero_flag) || keeps(q, rule, *entry))
     entry->bitmap |= subs << 32;
-  if (!(uint32_t)entry->bitmap)
+  if (!(uint32_t)entry->bitmap && !keeps(q, rule, *entry))
     entry->word = 0;
 }
 
@@ -182,6 +189,20 @@ static int check_end(Qcow2 *q, uint64_t at)
   return r == 0 && entry.word & QCOW2_COMPRESSED ? -ENOTSUP : r;
 }
 
+/* Zeroed clusters that have kept their place need not have space there. The core holds the range, so nobody writes there meanwhile; what
+ * is read meanwhile are zeros, or what was there. Only a hint. */
+static void punch_kept(Qcow2 *q, uint64_t offset, uint64_t end)
+{
+  while (offset < end) {
+    BgExtent extent;
+    if (qcow2_map(q, offset, end - offset, &extent) < 0)
+      return;
+    if (extent.kind == BG_EXTENT_ZERO && extent.child)
+      q->file->ops->discard(q->file, extent.offset, extent.length);
+    offset += extent.length;
+  }
+}
+
 /* Of the clusters at both ends only a part may be meant. */
 static int change_held(Qcow2 *q, uint64_t offset, uint64_t end, const Rule *rule)
 {
@@ -193,13 +214,24 @@ static int change_held(Qcow2 *q, uint64_t offset, uint64_t end, const Rule *rule
     r = check_end(q, end);
   if (r == 0)
     r = change_range(q, offset, end, rule);
+  if (r == 0 && rule->keep && rule->unmap && rule->punch && !q->external)
+    punch_kept(q, offset, end);
   qcow2_let_go(q, offset, end - 1);
   return r;
+}
+
+static void set_keeping(Qcow2 *q, Rule *rule)
+{
+  pthread_rwlock_rdlock(&q->lock);
+  rule->keep = q->options->discard_no_unref;
+  rule->punch = q->options->pass_discard_request;
+  pthread_rwlock_unlock(&q->lock);
 }
 
 int qcow2_zero_range(Qcow2 *q, uint64_t offset, uint64_t length, BgZeroFlags flags, bool backing)
 {
   Rule rule = {.unmap = flags & BG_ZERO_MAY_UNMAP, .zero_flag = q->version >= 3, .backing = backing};
+  set_keeping(q, &rule);
   if (!rule.zero_flag && backing)
     return -ENOTSUP;
   if (!rule.zero_flag && !rule.unmap) {
@@ -241,6 +273,7 @@ int qcow2_discard(void *instance, uint64_t offset, uint64_t length)
 {
   Qcow2 *q = instance;
   Rule rule = {.discard = true, .unmap = true, .zero_flag = q->version >= 3};
+  set_keeping(q, &rule);
   rule.backing = q->host->has_child(q->host, "backing");
   if (q->external && q->crypto) /* would read as noise afterwards */
     return -ENOTSUP;

@@ -166,3 +166,23 @@ Test(qcow2_change, another_image_in_its_place_is_refused)
   cr_assert_eq(error->code, ESTALE);
   image_close(image);
 }
+
+/* The option goes before the header, and does not change what the header says of it. */
+Test(qcow2_change, lazy_refcounts_by_option)
+{
+  for (unsigned lazy = 0; lazy < 2; lazy++) {
+    g_autoptr(BgChild) file = image_create(1 << 20, lazy ? "lazy_refcounts=on" : NULL, NULL, NULL);
+    uint64_t compatible = header_bits(file, QCOW2_H_COMPATIBLE);
+    Image *image = image_open_writable(file, lazy ? "lazy-refcounts=off" : "lazy-refcounts=on", NULL, 0);
+    cr_assert_eq(header_bits(file, QCOW2_H_INCOMPATIBLE), lazy ? 0 : QCOW2_INCOMPAT_DIRTY);
+    cr_assert_eq(image_write(image, "abc", 3, 5000), 0);
+    image_close(image);
+    cr_assert_eq(header_bits(file, QCOW2_H_INCOMPATIBLE), 0);
+    cr_assert_eq(header_bits(file, QCOW2_H_COMPATIBLE), compatible);
+    image_assert_sound(file, false);
+  }
+  g_autoptr(BgChild) old = image_create(1 << 20, "compat=0.10", NULL, NULL);
+  g_autoptr(GError) error = NULL;
+  cr_assert_null(image_open(old, "lazy-refcounts=on", NULL, 0, &error));
+  cr_assert_not_null(strstr(error->message, "lazy-refcounts needs"), "%s", error->message);
+}

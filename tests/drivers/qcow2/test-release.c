@@ -103,3 +103,30 @@ Test(qcow2_release, file_does_not_grow_for_ever)
   cr_assert_leq(file->ops->size(file), (int64_t)settled);
   image_assert_sound(file, false);
 }
+
+/* What is discarded in the file: what somebody asked for, unless told otherwise; what was replaced, if told so. */
+Test(qcow2_release, passes_on_as_told)
+{
+  static const struct {
+    const char *options;
+    unsigned asked, replaced;
+  } cases[] = {{NULL, 1, 0}, {"pass-discard-request=off", 0, 0}, {"pass-discard-other=on", 1, 1}};
+  for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autoptr(BgChild) file = image_create(1 << 20, "cluster_size=4096", NULL, NULL);
+    Image *image = image_open_writable(file, cases[i].options, NULL, 0);
+    uint8_t bytes[2 * CLUSTER];
+    memset(bytes, 0x55, sizeof bytes);
+    cr_assert_eq(image_write(image, bytes, sizeof bytes, 0), 0);
+    cr_assert_eq(image_flush(image), 0);
+    mem_child_reset_counts(file);
+    cr_assert_eq(image_discard(image, 0, CLUSTER), 0);
+    cr_assert_eq(image_flush(image), 0);
+    cr_assert_eq(mem_child_count(file, MEM_DISCARD), cases[i].asked);
+    mem_child_reset_counts(file);
+    cr_assert_eq(image_write_special(image, bytes, CLUSTER, CLUSTER), 0);
+    cr_assert_eq(image_flush(image), 0);
+    cr_assert_eq(mem_child_count(file, MEM_DISCARD), cases[i].replaced);
+    image_close(image);
+    image_assert_sound(file, false);
+  }
+}

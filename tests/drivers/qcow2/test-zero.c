@@ -132,3 +132,44 @@ Test(qcow2_zero, skips_what_was_never_allocated, .timeout = 120)
   cr_assert_eq(byte, 0);
   image_close(image);
 }
+
+/* Discarded and zeroed clusters keep their place, and are punched there if that is passed on. */
+Test(qcow2_zero, discard_no_unref)
+{
+  for (unsigned passed = 0; passed < 2; passed++) {
+    g_autoptr(BgChild) file = image_create(1 << 20, "cluster_size=4096", NULL, NULL);
+    const char *options =
+        passed ? "discard-no-unref=on" : "discard-no-unref=on,pass-discard-request=off,lazy-refcounts=on";
+    Image *image = image_open_writable(file, options, NULL, 0);
+    uint8_t bytes[2 * CLUSTER];
+    memset(bytes, 0x44, sizeof bytes);
+    cr_assert_eq(image_write(image, bytes, sizeof bytes, 0), 0);
+    cr_assert_eq(image_flush(image), 0);
+    uint64_t places[] = {map(image, 0).offset, map(image, CLUSTER).offset};
+    mem_child_reset_counts(file);
+    cr_assert_eq(image_discard(image, 0, CLUSTER), 0);
+    cr_assert_eq(image_zero(image, CLUSTER, CLUSTER, BG_ZERO_MAY_UNMAP), 0);
+    cr_assert_eq(image_flush(image), 0);
+    cr_assert_eq(mem_child_count(file, MEM_DISCARD), 2 * passed);
+    for (unsigned i = 0; i < 2; i++) {
+      BgExtent extent = map(image, i * CLUSTER);
+      cr_assert_eq(extent.kind, BG_EXTENT_ZERO);
+      cr_assert_eq(extent.offset, places[i]);
+    }
+    cr_assert_eq(image_write(image, "x", 1, CLUSTER), 0);
+    cr_assert_eq(map(image, CLUSTER).offset, places[1]);
+    memset(bytes, 0, sizeof bytes);
+    bytes[CLUSTER] = 'x';
+    image_assert_content(image, bytes, sizeof bytes);
+    image_close(image);
+    image_assert_sound(file, false);
+  }
+}
+
+Test(qcow2_zero, discard_no_unref_needs_version_3)
+{
+  g_autoptr(BgChild) file = image_create(1 << 20, "compat=0.10", NULL, NULL);
+  g_autoptr(GError) error = NULL;
+  cr_assert_null(image_open(file, "discard-no-unref=on", NULL, 0, &error));
+  cr_assert_not_null(strstr(error->message, "version 3"), "%s", error->message);
+}
