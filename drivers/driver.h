@@ -119,11 +119,11 @@ struct BgCreate {
   const void *options;        /* typed by create_options */
   uint64_t size;              /* bytes */
   BgChild *file;              /* formats: the empty storage, open read-write with RESIZE; protocols: NULL */
-  BgChild *data_file;         /* the same of the file that create_data_file() named; NULL: none */
   const char *backing_file;   /* as it shall stand in the image; NULL: none */
   const char *backing_format; /* NULL iff backing_file is */
   /* As BgHost.need_secret(), but never without a secret. NULL: there are none. */
   bool (*need_secret)(const BgCreate *create, const char *id, const BgSecret **secret, GError **error);
+  BgChild *data_file; /* as `file`, of the file that create_data_file() named; NULL: none */
 };
 
 /* Facts for query and `info`: name and value, the value floating. */

@@ -363,7 +363,7 @@ bool qcow2_create(const BgCreate *create, GError **error)
   g_autofree uint8_t *head = g_malloc0(cluster);
   if (!(layout.header.version > 2 && format_head(create, &layout, true, head)) &&
       !format_head(create, &layout, false, head)) {
-    bg_set_error(error, EINVAL, "The names of other files do not fit into a cluster of %zu bytes", cluster);
+    bg_set_error(error, EINVAL, "The name of another file does not fit into a cluster of %zu bytes", cluster);
     return false;
   }
   int r = write_tables(create->file, &layout);
