@@ -158,7 +158,7 @@ static int write_packed(Qcow2 *q, Packing *packing, const uint8_t *data, uint8_t
 int qcow2_pwritev_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
   Qcow2 *q = instance;
-  if (q->external || q->crypto)
+  if (q->external)
     return -ENOTSUP;
   g_autofree uint8_t *cluster = g_try_malloc(q->cluster_size), *data = g_try_malloc(q->cluster_size);
   if (!cluster || !data)
