@@ -21,6 +21,7 @@
 #include "drivers/error.h"
 #include "drivers/options.h"
 #include "drivers/secret.h"
+#include "drivers/snapshot.h"
 
 #include <sys/stat.h>
 
@@ -36,8 +37,9 @@ typedef struct BgMode {
 } BgMode;
 
 typedef enum {
-  BG_EVENT_CORRUPT, /* the image contradicts itself: the node stays readable, takes no writer any more */
-  BG_EVENT_WARNING  /* for the log only */
+  BG_EVENT_CORRUPT,   /* the image contradicts itself: the node stays readable, takes no writer any more */
+  BG_EVENT_SNAPSHOTS, /* another process has changed which there are */
+  BG_EVENT_WARNING    /* for the log only */
 } BgEvent;
 
 /* The core, as one node's driver sees it. */
@@ -159,7 +161,8 @@ typedef struct BgCheckResult {
   uint64_t allocated_clusters, fragmented_clusters, compressed_clusters;
 } BgCheckResult;
 
-typedef struct BgDriver {
+typedef struct BgDriver BgDriver;
+struct BgDriver {
   const char *name;    /* as in QEMU's `driver` option */
   const char *summary; /* one line for --list-drivers, no full stop */
   BgKind kind;
@@ -231,6 +234,26 @@ typedef struct BgDriver {
    * image is no worse than it was. NULL: the format has no check. */
   bool (*check)(void *instance, BgFix fix, BgCheckWatcher *watcher, BgCheckResult *result, GError **error);
 
+  /* ── internal snapshots; all NULL: the format has none ── */
+
+  /* Those in the image, in its order: BgSnapshot *, the caller's. Never blocks. */
+  GPtrArray *(*snapshots)(void *instance);
+
+  /* The node is writable, and the core holds it alone: no data call is under way. Safe at every instant: a crash leaves what was, or what
+   * shall be. On failure nothing changed.
+   * create: keeps the disk as it is now under a new id; names need not differ. EOVERFLOW: refcounts are too narrow.
+   * apply: the disk becomes what it was, its size, too; the snapshot stays.
+   * delete: its space is given back. */
+  bool (*snapshot_create)(void *instance, const char *name, GError **error);
+  bool (*snapshot_apply)(void *instance, const char *id, GError **error);
+  bool (*snapshot_delete)(void *instance, const char *id, GError **error);
+
+  /* How a snapshot is read: the driver of nodes that show one. It has size, close, change_*, limits, child_perm, map and preadv_special, whose
+   * extents name the children of the node that has the snapshot; BACKING is that node's COW child. Such a node is never written. */
+  const BgDriver *view;
+  /* An instance of `view`, which `instance` outlives. Reads nothing: that waits for the first data call. NULL: there is no such snapshot. */
+  void *(*view_open)(void *instance, const char *id);
+
   /* ── data calls ── */
 
   void (*limits)(void *instance,
@@ -286,6 +309,6 @@ typedef struct BgDriver {
   /* The core holds the whole node alone, and its bitmaps have the larger of both sizes. Growth reads as zeros. NULL: the node cannot be
    * resized. */
   int (*resize)(void *instance, uint64_t size);
-} BgDriver;
+};
 
 #endif

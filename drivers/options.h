@@ -23,7 +23,7 @@ typedef struct BgOption {
   const char *const *values; /* ENUM: NULL-terminated words */
   uint64_t min, max;         /* UINT and SIZE: the range allowed; max 0: no bound */
   bool required;
-  bool changeable; /* by a reopen, while the node stands */
+  bool changeable;  /* by a reopen, while the node stands */
   const char *help; /* one line, a noun phrase, no full stop */
 } BgOption;
 

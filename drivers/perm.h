@@ -13,7 +13,7 @@ typedef enum {
   BG_PERM_ALL = (1 << 4) - 1
 } BgPerm;
 
-#define BG_PERM_COUNT 4
+#define BG_PERM_COUNT     4
 #define BG_PERM_ANY_WRITE (BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED | BG_PERM_RESIZE)
 
 /* The name of the lowest permission in `perm`, as QEMU words it ("consistent read", "write", …);

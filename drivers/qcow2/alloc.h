@@ -61,6 +61,8 @@ void qcow2_free_now(Qcow2 *q, uint64_t first, uint64_t count);
 bool qcow2_is_metadata(const Qcow2 *q, uint64_t cluster);
 /* Collects where all metadata lies. False where two pieces of it share a cluster. */
 bool qcow2_overlap_build(Qcow2 *q, GError **error);
+/* The same after all of it has moved, to where it cannot. */
+void qcow2_overlap_rebuild(Qcow2 *q);
 /* After the L1 or the refcount table moved. */
 void qcow2_overlap_ranges(Qcow2 *q);
 

@@ -85,8 +85,8 @@ static bool reload_l1(Qcow2 *q, const Qcow2Header *header, uint64_t **l1, GError
   if (!qcow2_l1_compare(q, header, &same, error))
     return false;
   if (same)
-    *l1 = q->l1;
-  return same || qcow2_l1_read(q->file, header, l1, error);
+    *l1 = q->active.l1;
+  return same || qcow2_l1_read(q->file, header->l1_offset, header->l1_entries, l1, error);
 }
 
 bool qcow2_reload(Qcow2 *q, GError **error)
@@ -110,15 +110,17 @@ bool qcow2_reload(Qcow2 *q, GError **error)
     return false;
   }
   pthread_rwlock_wrlock(&q->lock);
-  uint64_t *old_l1 = q->l1;
+  uint64_t *old_l1 = q->active.l1;
   Qcow2Snapshots old_snapshots = q->snapshots;
   Qcow2Bitmaps old_bitmaps = q->bitmaps;
-  q->l1 = l1;
-  q->l1_entries = header.l1_entries;
+  q->active.l1 = l1;
+  q->active.entries = header.l1_entries;
   q->l1_offset = header.l1_offset;
   q->snapshots = snapshots;
   q->snapshots_offset = header.snapshots_offset;
   q->bitmaps = bitmaps;
+  q->snapshots_version++;
+  bool same_snapshots = qcow2_snapshots_equal(&old_snapshots, &snapshots);
   qcow2_cache_clear(&q->l2);
   pthread_rwlock_unlock(&q->lock);
   qcow2_inflated_forget(q->inflated);
@@ -127,6 +129,8 @@ bool qcow2_reload(Qcow2 *q, GError **error)
     g_free(old_l1);
   qcow2_snapshots_clear(&old_snapshots);
   qcow2_bitmaps_clear(&old_bitmaps);
+  if (!same_snapshots)
+    q->host->event(q->host, BG_EVENT_SNAPSHOTS, "the image's snapshots are others than before");
 
   pthread_mutex_lock(&q->header_lock);
   Qcow2Header old = q->header;

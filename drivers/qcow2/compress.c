@@ -150,11 +150,11 @@ static int read_compressed(Qcow2 *q, uint64_t generation, uint64_t entry, uint64
 }
 
 /* Reads inside one cluster. Since it was mapped a writer may have made it a plain one. */
-static int read_in_cluster(Qcow2 *q, uint64_t offset, void *out, size_t length)
+static int read_in_cluster(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, void *out, size_t length)
 {
   Qcow2Entry entry;
   uint64_t from = offset & (q->cluster_size - 1), generation = generation_now(q->inflated);
-  int r = qcow2_l2_look_up(q, offset, &entry);
+  int r = qcow2_l2_look_up(q, tables, offset, &entry);
   if (r < 0)
     return r;
   switch (qcow2_entry_kind(q, entry, from >> q->sub_bits)) {
@@ -168,14 +168,13 @@ static int read_in_cluster(Qcow2 *q, uint64_t offset, void *out, size_t length)
   }
 }
 
-int qcow2_preadv_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
+int qcow2_preadv_special_by(Qcow2 *q, const Qcow2Tables *tables, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
-  Qcow2 *q = instance;
   for (int i = 0; i < iovcnt; i++) {
     uint8_t *out = iov[i].iov_base;
     for (size_t left = iov[i].iov_len; left;) {
       size_t step = MIN(left, q->cluster_size - (offset & (q->cluster_size - 1)));
-      int r = read_in_cluster(q, offset, out, step);
+      int r = read_in_cluster(q, tables, offset, out, step);
       if (r < 0)
         return qcow2_damage_report(q, r);
       out += step;
@@ -184,4 +183,10 @@ int qcow2_preadv_special(void *instance, const struct iovec *iov, int iovcnt, ui
     }
   }
   return 0;
+}
+
+int qcow2_preadv_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+  Qcow2 *q = instance;
+  return qcow2_preadv_special_by(q, &q->active, iov, iovcnt, offset);
 }

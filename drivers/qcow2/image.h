@@ -33,6 +33,12 @@ typedef struct Qcow2Options {
   char *key_secret;   /* the name of a secret; NULL: the core may know which */
 } Qcow2Options;
 
+/* What maps a disk, or a snapshot of it: an L1 table. The L2 tables that it names are in the cache, or in the file. */
+typedef struct Qcow2Tables {
+  uint64_t *l1; /* host byte order */
+  uint64_t entries;
+} Qcow2Tables;
+
 /* Clusters that a committed change has stopped to name. */
 typedef struct Qcow2Freed {
   uint64_t cluster; /* index in the file */
@@ -85,12 +91,12 @@ typedef struct Qcow2 {
   /* Under `lock`. */
   const Qcow2Options *options;
   bool writable;
-  uint64_t *l1; /* host byte order */
-  uint64_t l1_entries;
+  Qcow2Tables active; /* the disk's */
   uint64_t l1_offset;
   Qcow2Cache l2;
   Qcow2Snapshots snapshots;
   uint64_t snapshots_offset;
+  uint64_t snapshots_version; /* raised whenever the two before may have changed */
   Qcow2Bitmaps
       bitmaps; /* what only control calls and resize change, one at a time, they may look at without the lock */
 
@@ -186,17 +192,17 @@ static inline uint64_t qcow2_l2_index(const Qcow2 *q, uint64_t offset)
   return (offset >> q->cluster_bits) & (q->l2_entries - 1);
 }
 
-/* The L2 table of the disk's byte `offset`, if it is cached; *table = NULL and *missing = 0: there is none; *missing set: it must be loaded. -EIO:
+/* The L2 table of the byte `offset`, if it is cached; *table = NULL and *missing = 0: there is none; *missing set: it must be loaded. -EIO:
  * the L1 entry is false. */
-int qcow2_l2_find(Qcow2 *q, uint64_t offset, Qcow2Table **table, uint64_t *missing);
+int qcow2_l2_find(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, Qcow2Table **table, uint64_t *missing);
 /* The same with `lock` held exclusive; reads the table if it must. */
-int qcow2_l2_get(Qcow2 *q, uint64_t offset, Qcow2Table **table);
+int qcow2_l2_get(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, Qcow2Table **table);
 /* No lock held. Loads the table at `table_offset` into the cache; somebody may evict it again at once. */
 int qcow2_l2_load(Qcow2 *q, uint64_t table_offset);
-/* No lock held. Loads the table of `offset` if there is one, so that qcow2_l2_get() needs no I/O. */
+/* No lock held. Loads the disk's table of `offset` if there is one, so that qcow2_l2_get() needs no I/O. */
 int qcow2_l2_prefetch(Qcow2 *q, uint64_t offset);
-/* No lock held. The entry of the disk's byte `offset`, checked. */
-int qcow2_l2_look_up(Qcow2 *q, uint64_t offset, Qcow2Entry *entry);
+/* No lock held. The entry of the byte `offset`, checked. */
+int qcow2_l2_look_up(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, Qcow2Entry *entry);
 /* Reads a metadata cluster; `what` for messages. *data is the caller's. */
 int qcow2_read_cluster(Qcow2 *q, const char *what, uint64_t offset, uint8_t **data);
 
@@ -205,6 +211,9 @@ int qcow2_read_cluster(Qcow2 *q, const char *what, uint64_t offset, uint8_t **da
 int qcow2_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent);
 int qcow2_preadv_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
 int qcow2_pwritev_special(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
+/* The same by any tables, which stay as they are meanwhile (`active` may change). */
+int qcow2_map_by(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, uint64_t length, BgExtent *extent);
+int qcow2_preadv_special_by(Qcow2 *q, const Qcow2Tables *tables, const struct iovec *iov, int iovcnt, uint64_t offset);
 void qcow2_inflated_free(struct Qcow2Inflated *inflated);
 /* Before an entry of that word names new data: `data` (a g_malloc()ed cluster, taken) is what it inflates to from now on. */
 void qcow2_inflated_replace(struct Qcow2Inflated *inflated, uint64_t entry, uint8_t *data);
@@ -249,6 +258,8 @@ void qcow2_abort(void *instance, const BgReservation *reservation);
 int qcow2_l2_own(Qcow2 *q, uint64_t offset, Qcow2Table **table);
 /* `lock` held exclusive. What the entry names is named no longer. */
 void qcow2_entry_free(Qcow2 *q, Qcow2Entry entry, bool unmap);
+/* Writes an entry into a table's bytes, which the caller has for himself. */
+void qcow2_l2_put(const Qcow2 *q, Qcow2Table *table, uint64_t index, Qcow2Entry entry);
 /* `lock` held exclusive. */
 void qcow2_l2_set(Qcow2 *q, Qcow2Table *table, uint64_t index, Qcow2Entry entry);
 void qcow2_l1_set(Qcow2 *q, uint64_t index, uint64_t entry);
@@ -287,9 +298,9 @@ bool qcow2_reload(Qcow2 *q, GError **error);
 
 /* ── load.c ── */
 
-/* Reads the L1 table that the header names into *l1 (host byte order; NULL if it has no entries). */
-bool qcow2_l1_read(BgChild *file, const Qcow2Header *header, uint64_t **l1, GError **error);
-/* *same: that table is what the image, which is not writable, has in memory. */
+/* Reads an L1 table into *l1 (host byte order; NULL if it has no entries). */
+bool qcow2_l1_read(BgChild *file, uint64_t offset, uint64_t entries, uint64_t **l1, GError **error);
+/* *same: the table that the header names is what the image, which is not writable, has in memory. */
 bool qcow2_l1_compare(Qcow2 *q, const Qcow2Header *header, bool *same, GError **error);
 /* Everything a writer needs and a reader does not: refcount table, overlap sets, allocator. `lock` not held; no one writes. */
 bool qcow2_writer_load(Qcow2 *q, const Qcow2Header *header, GError **error);
@@ -337,6 +348,15 @@ const char *qcow2_create_data_file(const void *options);
 bool qcow2_create_crypto_check(const BgCreate *create, GError **error);
 /* The encryption header that the options ask for; *area is the caller's (g_free()), of *size bytes. */
 bool qcow2_create_crypto(const BgCreate *create, uint8_t **area, uint64_t *size, GError **error);
+
+/* ── snapshot.c, view.c ── */
+
+GPtrArray *qcow2_snapshots(void *instance);
+bool qcow2_snapshot_create(void *instance, const char *name, GError **error);
+bool qcow2_snapshot_apply(void *instance, const char *id, GError **error);
+bool qcow2_snapshot_delete(void *instance, const char *id, GError **error);
+void *qcow2_view_open(void *instance, const char *id);
+extern const BgDriver qcow2_view;
 
 /* ── info.c ── */
 

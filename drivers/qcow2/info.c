@@ -36,8 +36,8 @@ static GVariant *describe(const Qcow2Snapshot *snapshot)
 {
   GVariantBuilder dict;
   g_variant_builder_init(&dict, G_VARIANT_TYPE_VARDICT);
-  g_variant_builder_add(&dict, "{sv}", "id", g_variant_new_string(snapshot->id));
-  g_variant_builder_add(&dict, "{sv}", "name", g_variant_new_string(snapshot->name));
+  g_variant_builder_add(&dict, "{sv}", "id", new_text(snapshot->id));
+  g_variant_builder_add(&dict, "{sv}", "name", new_text(snapshot->name));
   g_variant_builder_add(&dict, "{sv}", "vm-state-size", g_variant_new_uint64(snapshot->vm_state_size));
   g_variant_builder_add(&dict, "{sv}", "date-sec", g_variant_new_uint32(snapshot->date_sec));
   g_variant_builder_add(&dict, "{sv}", "date-nsec", g_variant_new_uint32(snapshot->date_nsec));
@@ -86,7 +86,7 @@ void qcow2_info(void *instance, BgInfo *info)
   GVariantBuilder names;
   g_variant_builder_init(&names, G_VARIANT_TYPE("as"));
   for (size_t i = 0; i < q->snapshots.count; i++)
-    g_variant_builder_add(&names, "s", q->snapshots.list[i].name);
+    g_variant_builder_add_value(&names, new_text(q->snapshots.list[i].name));
   info->add(info, "snapshots", g_variant_builder_end(&names));
   GVariantBuilder details;
   g_variant_builder_init(&details, G_VARIANT_TYPE("aa{sv}"));

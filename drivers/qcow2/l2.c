@@ -107,10 +107,10 @@ int qcow2_read_cluster(Qcow2 *q, const char *what, uint64_t offset, uint8_t **da
   return r;
 }
 
-int qcow2_l2_find(Qcow2 *q, uint64_t offset, Qcow2Table **table, uint64_t *missing)
+int qcow2_l2_find(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, Qcow2Table **table, uint64_t *missing)
 {
   uint64_t index = qcow2_l1_index(q, offset);
-  uint64_t at = index < q->l1_entries ? qcow2_entry_offset(q->l1[index]) : 0;
+  uint64_t at = index < tables->entries ? qcow2_entry_offset(tables->l1[index]) : 0;
   *missing = 0;
   *table = NULL;
   if (at == 0)
@@ -123,10 +123,10 @@ int qcow2_l2_find(Qcow2 *q, uint64_t offset, Qcow2Table **table, uint64_t *missi
   return 0;
 }
 
-int qcow2_l2_get(Qcow2 *q, uint64_t offset, Qcow2Table **table)
+int qcow2_l2_get(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, Qcow2Table **table)
 {
   uint64_t missing;
-  int r = qcow2_l2_find(q, offset, table, &missing);
+  int r = qcow2_l2_find(q, tables, offset, table, &missing);
   if (r < 0 || !missing)
     return r;
   uint8_t *data;
@@ -158,29 +158,34 @@ int qcow2_l2_load(Qcow2 *q, uint64_t table_offset)
   return 0;
 }
 
-int qcow2_l2_prefetch(Qcow2 *q, uint64_t offset)
+static int prefetch(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset)
 {
   Qcow2Table *table;
   uint64_t missing;
   pthread_rwlock_rdlock(&q->lock);
-  int r = qcow2_l2_find(q, offset, &table, &missing);
+  int r = qcow2_l2_find(q, tables, offset, &table, &missing);
   pthread_rwlock_unlock(&q->lock);
   return r < 0 || !missing ? r : qcow2_l2_load(q, missing);
 }
 
-int qcow2_l2_look_up(Qcow2 *q, uint64_t offset, Qcow2Entry *entry)
+int qcow2_l2_prefetch(Qcow2 *q, uint64_t offset)
 {
-  int r = qcow2_l2_prefetch(q, offset);
+  return prefetch(q, &q->active, offset);
+}
+
+int qcow2_l2_look_up(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, Qcow2Entry *entry)
+{
+  int r = prefetch(q, tables, offset);
   if (r < 0)
     return r;
   Qcow2Table *table;
   uint64_t missing;
   pthread_rwlock_rdlock(&q->lock);
-  r = qcow2_l2_find(q, offset, &table, &missing);
+  r = qcow2_l2_find(q, tables, offset, &table, &missing);
   if (r == 0 && missing) {
     pthread_rwlock_unlock(&q->lock);
     pthread_rwlock_wrlock(&q->lock);
-    r = qcow2_l2_get(q, offset, &table);
+    r = qcow2_l2_get(q, tables, offset, &table);
   }
   *entry = (Qcow2Entry){0};
   if (r == 0 && table)

@@ -23,25 +23,25 @@ static bool read_entries(BgChild *file, const char *what, uint64_t offset, uint6
   return true;
 }
 
-bool qcow2_l1_read(BgChild *file, const Qcow2Header *header, uint64_t **l1, GError **error)
+bool qcow2_l1_read(BgChild *file, uint64_t offset, uint64_t entries, uint64_t **l1, GError **error)
 {
-  return read_entries(file, "L1 table", header->l1_offset, header->l1_entries, l1, error);
+  return read_entries(file, "L1 table", offset, entries, l1, error);
 }
 
 bool qcow2_l1_compare(Qcow2 *q, const Qcow2Header *header, bool *same, GError **error)
 {
   enum { PIECE = 8192 };
   g_autofree uint64_t *piece = g_new(uint64_t, PIECE);
-  bool equal = header->l1_entries == q->l1_entries;
-  for (uint64_t i = 0; i < q->l1_entries && equal; i += PIECE) {
-    uint64_t count = MIN(q->l1_entries - i, (uint64_t)PIECE);
+  bool equal = header->l1_entries == q->active.entries;
+  for (uint64_t i = 0; i < q->active.entries && equal; i += PIECE) {
+    uint64_t count = MIN(q->active.entries - i, (uint64_t)PIECE);
     int r = bg_child_pread(q->file, piece, count * 8, header->l1_offset + i * 8);
     if (r < 0) {
       bg_set_error_errno(error, -r, "Cannot read the L1 table");
       return false;
     }
     for (uint64_t j = 0; j < count && equal; j++)
-      equal = be64toh(piece[j]) == q->l1[i + j];
+      equal = be64toh(piece[j]) == q->active.l1[i + j];
   }
   *same = equal;
   return true;

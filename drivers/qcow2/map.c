@@ -71,51 +71,51 @@ static int map_table(Qcow2 *q, const Qcow2Table *table, uint64_t offset, uint64_
 }
 
 /* Where no L2 table exists, nor in the L1 entries that follow. */
-static void map_hole(Qcow2 *q, uint64_t offset, uint64_t length, BgExtent *extent)
+static void map_hole(const Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, uint64_t length, BgExtent *extent)
 {
   uint64_t span = UINT64_C(1) << (q->cluster_bits + q->l2_bits);
   uint64_t found = span - (offset & (span - 1));
   for (uint64_t index = qcow2_l1_index(q, offset) + 1; found < length; index++, found += span)
-    if (index < q->l1_entries && qcow2_entry_offset(q->l1[index]))
+    if (index < tables->entries && qcow2_entry_offset(tables->l1[index]))
       break;
   *extent = (BgExtent){.kind = BG_EXTENT_BACKING, .length = MIN(found, length)};
 }
 
 /* `lock` held. -EAGAIN: the table at *missing must be loaded first. */
-static int map_locked(Qcow2 *q, uint64_t offset, uint64_t length, BgExtent *extent, uint64_t *missing)
+static int map_locked(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, uint64_t length, BgExtent *extent,
+                      uint64_t *missing)
 {
   Qcow2Table *table;
-  int r = qcow2_l2_find(q, offset, &table, missing);
+  int r = qcow2_l2_find(q, tables, offset, &table, missing);
   if (r < 0)
     return r;
   if (*missing)
     return -EAGAIN;
   if (table)
     return map_table(q, table, offset, length, extent);
-  map_hole(q, offset, length, extent);
+  map_hole(q, tables, offset, length, extent);
   return 0;
 }
 
 /* The cache is so small that others throw out what we load: look while nobody can. */
-static int map_exclusive(Qcow2 *q, uint64_t offset, uint64_t length, BgExtent *extent)
+static int map_exclusive(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, uint64_t length, BgExtent *extent)
 {
   Qcow2Table *table;
   uint64_t missing;
   pthread_rwlock_wrlock(&q->lock);
-  int r = qcow2_l2_get(q, offset, &table);
+  int r = qcow2_l2_get(q, tables, offset, &table);
   if (r == 0)
-    r = map_locked(q, offset, length, extent, &missing);
+    r = map_locked(q, tables, offset, length, extent, &missing);
   pthread_rwlock_unlock(&q->lock);
   return r;
 }
 
-int qcow2_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent)
+int qcow2_map_by(Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, uint64_t length, BgExtent *extent)
 {
-  Qcow2 *q = instance;
   for (int i = 0; i < TRIES_WITHOUT_LOCK; i++) {
     uint64_t missing;
     pthread_rwlock_rdlock(&q->lock);
-    int r = map_locked(q, offset, length, extent, &missing);
+    int r = map_locked(q, tables, offset, length, extent, &missing);
     pthread_rwlock_unlock(&q->lock);
     if (r == -EAGAIN)
       r = qcow2_l2_load(q, missing);
@@ -124,5 +124,11 @@ int qcow2_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent
     if (r < 0)
       return qcow2_damage_report(q, r);
   }
-  return qcow2_damage_report(q, map_exclusive(q, offset, length, extent));
+  return qcow2_damage_report(q, map_exclusive(q, tables, offset, length, extent));
+}
+
+int qcow2_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent)
+{
+  Qcow2 *q = instance;
+  return qcow2_map_by(q, &q->active, offset, length, extent);
 }

@@ -34,7 +34,7 @@ static void set_ranges(Qcow2 *q, bool bitmaps)
   if (bitmaps)
     add_bitmaps(q, all);
   add_range(q, all, 0, q->cluster_size);
-  add_range(q, all, q->l1_offset, q->l1_entries * 8);
+  add_range(q, all, q->l1_offset, q->active.entries * 8);
   add_range(q, all, q->reftable_offset, q->reftable_entries * 8);
   add_range(q, all, q->snapshots_offset, q->snapshots.bytes);
   add_range(q, all, q->crypto_offset, q->crypto_size);
@@ -115,6 +115,18 @@ static bool are_bitmaps_apart(const Qcow2 *q)
   return true;
 }
 
+void qcow2_overlap_rebuild(Qcow2 *q)
+{
+  g_hash_table_remove_all(q->tables);
+  qcow2_overlap_ranges(q);
+  for (uint64_t i = 0; i < q->reftable_entries; i++)
+    if (q->reftable[i])
+      g_hash_table_add(q->tables, GSIZE_TO_POINTER((q->reftable[i] & QCOW2_REFTABLE_MASK) >> q->cluster_bits));
+  for (uint64_t i = 0; i < q->active.entries; i++)
+    if (qcow2_entry_offset(q->active.l1[i]))
+      g_hash_table_add(q->tables, GSIZE_TO_POINTER(qcow2_entry_offset(q->active.l1[i]) >> q->cluster_bits));
+}
+
 bool qcow2_overlap_build(Qcow2 *q, GError **error)
 {
   int64_t file_size = q->file->ops->size(q->file);
@@ -127,8 +139,8 @@ bool qcow2_overlap_build(Qcow2 *q, GError **error)
   for (uint64_t i = 0; i < q->reftable_entries; i++)
     if (q->reftable[i] && !add_table(q, "refcount block", q->reftable[i] & QCOW2_REFTABLE_MASK, file_size, error))
       return false;
-  for (uint64_t i = 0; i < q->l1_entries; i++) {
-    uint64_t offset = qcow2_entry_offset(q->l1[i]);
+  for (uint64_t i = 0; i < q->active.entries; i++) {
+    uint64_t offset = qcow2_entry_offset(q->active.l1[i]);
     if (offset && !add_table(q, "L2 table", offset, file_size, error))
       return false;
   }

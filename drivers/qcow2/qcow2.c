@@ -88,7 +88,7 @@ static void qcow2_close(void *instance)
   qcow2_snapshots_clear(&q->snapshots);
   qcow2_bitmaps_clear(&q->bitmaps);
   qcow2_header_clear(&q->header);
-  g_free(q->l1);
+  g_free(q->active.l1);
   g_free(q->reftable);
   g_free(q->damage);
   g_free(q->damage_reason);
@@ -205,9 +205,10 @@ static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GErr
   }
   g_autoptr(Qcow2) q = new_instance(host, file, opts, &header);
   if (!qcow2_snapshots_read(file, &q->header, &q->snapshots, error) ||
-      !qcow2_bitmaps_read(file, &q->header, &q->bitmaps, error) || !qcow2_l1_read(file, &q->header, &q->l1, error))
+      !qcow2_bitmaps_read(file, &q->header, &q->bitmaps, error) ||
+      !qcow2_l1_read(file, q->header.l1_offset, q->header.l1_entries, &q->active.l1, error))
     return NULL;
-  q->l1_entries = q->header.l1_entries;
+  q->active.entries = q->header.l1_entries;
   q->l1_offset = q->header.l1_offset;
   q->snapshots_offset = q->header.snapshots_offset;
   return qcow2_crypto_open(q, error) && open_children(q, error) ? g_steal_pointer(&q) : NULL;
@@ -250,6 +251,12 @@ const BgDriver bg_driver_qcow2 = {
     .create = qcow2_create,
     .create_data_file = qcow2_create_data_file,
     .check = qcow2_check,
+    .snapshots = qcow2_snapshots,
+    .snapshot_create = qcow2_snapshot_create,
+    .snapshot_apply = qcow2_snapshot_apply,
+    .snapshot_delete = qcow2_snapshot_delete,
+    .view = &qcow2_view,
+    .view_open = qcow2_view_open,
     .limits = qcow2_limits,
     .size = qcow2_size,
     .map = qcow2_map,

@@ -34,7 +34,7 @@ static int write_size(Qcow2 *q, uint64_t size)
 {
   int r = q->file->ops->flush(q->file);
   if (r == 0)
-    r = write_geometry(q, size, q->l1_offset, q->l1_entries);
+    r = write_geometry(q, size, q->l1_offset, q->active.entries);
   if (r < 0)
     return r;
   atomic_store(&q->size, size);
@@ -57,13 +57,13 @@ static int write_l1(Qcow2 *q, const uint64_t *l1, uint64_t entries, uint64_t off
 static void adopt_l1(Qcow2 *q, uint64_t *l1, uint64_t entries, uint64_t offset)
 {
   pthread_rwlock_wrlock(&q->lock);
-  uint64_t old = q->l1_offset >> q->cluster_bits, old_bytes = q->l1_entries * 8;
+  uint64_t old = q->l1_offset >> q->cluster_bits, old_bytes = q->active.entries * 8;
   for (uint64_t i = 0; i < (old_bytes + q->cluster_size - 1) >> q->cluster_bits; i++) {
     qcow2_free_later(q, old + i, false); /* by then the header is durable, too */
   }
-  g_free(q->l1);
-  q->l1 = l1;
-  q->l1_entries = entries;
+  g_free(q->active.l1);
+  q->active.l1 = l1;
+  q->active.entries = entries;
   q->l1_offset = offset;
   qcow2_overlap_ranges(q);
   pthread_rwlock_unlock(&q->lock);
@@ -83,8 +83,8 @@ static int grow_l1(Qcow2 *q, uint64_t size, uint64_t entries)
     return r;
   r = qcow2_hand_out(q);
   if (r == 0) {
-    if (q->l1_entries)
-      memcpy(l1, q->l1, q->l1_entries * 8); /* nobody else changes it now */
+    if (q->active.entries)
+      memcpy(l1, q->active.l1, q->active.entries * 8); /* nobody else changes it now */
     r = write_l1(q, l1, entries, first << q->cluster_bits);
   }
   if (r < 0) {
@@ -195,7 +195,7 @@ static int grow(Qcow2 *q, uint64_t old_size, uint64_t size, bool backing)
     return r;
   /* A larger L1 table first, so that new space can be made to read as zeros before the disk shows it. */
   pthread_mutex_lock(&q->write_back_lock);
-  if (entries > q->l1_entries)
+  if (entries > q->active.entries)
     r = grow_l1(q, old_size, entries);
   pthread_mutex_unlock(&q->write_back_lock);
   if (r == 0 && size > whole)
@@ -216,8 +216,8 @@ static int grow(Qcow2 *q, uint64_t old_size, uint64_t size, bool backing)
 static void drop_tables(Qcow2 *q, uint64_t index)
 {
   pthread_rwlock_wrlock(&q->lock);
-  for (; index < q->l1_entries; index++) {
-    uint64_t offset = qcow2_entry_offset(q->l1[index]);
+  for (; index < q->active.entries; index++) {
+    uint64_t offset = qcow2_entry_offset(q->active.l1[index]);
     if (!offset)
       continue;
     qcow2_free_later(q, offset >> q->cluster_bits, true);
@@ -233,7 +233,7 @@ static int empty_entries(Qcow2 *q, uint64_t offset, uint64_t count)
 {
   Qcow2Table *table;
   uint64_t index = qcow2_l2_index(q, offset);
-  int r = qcow2_l2_get(q, offset, &table);
+  int r = qcow2_l2_get(q, &q->active, offset, &table);
   if (r < 0 || !table)
     return r;
   bool any = false;

@@ -12,19 +12,24 @@ enum {
 
 void qcow2_l1_set(Qcow2 *q, uint64_t index, uint64_t entry)
 {
-  q->l1[index] = entry;
+  q->active.l1[index] = entry;
   g_hash_table_add(q->l1_dirty, GSIZE_TO_POINTER(index / 64));
 }
 
-void qcow2_l2_set(Qcow2 *q, Qcow2Table *table, uint64_t index, Qcow2Entry entry)
+void qcow2_l2_put(const Qcow2 *q, Qcow2Table *table, uint64_t index, Qcow2Entry entry)
 {
-  size_t size = q->extended ? 16 : 8;
-  uint8_t *at = table->data + index * size;
+  uint8_t *at = table->data + index * (q->extended ? 16 : 8);
   if (q->extended)
     qcow2_put64(at + 8, entry.bitmap);
   else if (entry.bitmap >> 32)
     entry.word |= QCOW2_ZERO;
   qcow2_put64(at, entry.word);
+}
+
+void qcow2_l2_set(Qcow2 *q, Qcow2Table *table, uint64_t index, Qcow2Entry entry)
+{
+  size_t size = q->extended ? 16 : 8;
+  qcow2_l2_put(q, table, index, entry);
   qcow2_table_mark(&q->l2, table, index * size, size);
 }
 
@@ -45,11 +50,11 @@ void qcow2_entry_free(Qcow2 *q, Qcow2Entry entry, bool unmap)
 int qcow2_l2_own(Qcow2 *q, uint64_t offset, Qcow2Table **table)
 {
   uint64_t index = qcow2_l1_index(q, offset);
-  if (index >= q->l1_entries)
+  if (index >= q->active.entries)
     return -EIO;
   Qcow2Table *old;
-  int r = qcow2_l2_get(q, offset, &old);
-  if (r < 0 || (old && q->l1[index] & QCOW2_COPIED)) {
+  int r = qcow2_l2_get(q, &q->active, offset, &old);
+  if (r < 0 || (old && q->active.l1[index] & QCOW2_COPIED)) {
     if (r == 0)
       *table = old;
     return r;

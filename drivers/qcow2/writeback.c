@@ -114,7 +114,7 @@ static void take(Qcow2 *q, HandOut *out)
   pthread_rwlock_wrlock(&q->lock);
   take_tables(&q->blocks, out->first, out->first);
   take_tables(&q->l2, out->first, out->l2);
-  take_pieces(q->l1, q->l1_entries, q->l1_offset, q->l1_dirty, out->l1);
+  take_pieces(q->active.l1, q->active.entries, q->l1_offset, q->l1_dirty, out->l1);
   if (q->reftable_fresh) {
     out->whole_reftable = encode(q->reftable, q->reftable_entries);
     g_hash_table_remove_all(q->reftable_dirty);

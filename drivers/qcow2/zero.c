@@ -109,7 +109,7 @@ static int changes_table(Qcow2 *q, const Qcow2Table *table, uint64_t offset, uin
 static int change_table(Qcow2 *q, uint64_t offset, uint64_t end, const Rule *rule)
 {
   Qcow2Table *table;
-  int r = atomic_load(&q->damaged) ? -EIO : qcow2_l2_get(q, offset, &table);
+  int r = atomic_load(&q->damaged) ? -EIO : qcow2_l2_get(q, &q->active, offset, &table);
   if (r == 0)
     r = changes_table(q, table, offset, end, rule);
   if (r <= 0)
@@ -131,7 +131,7 @@ static uint64_t table_end(const Qcow2 *q, uint64_t offset, uint64_t end)
 static uint64_t skip_holes(Qcow2 *q, uint64_t offset, uint64_t end)
 {
   pthread_rwlock_rdlock(&q->lock);
-  while (offset < end && qcow2_entry_offset(q->l1[qcow2_l1_index(q, offset)]) == 0)
+  while (offset < end && qcow2_entry_offset(q->active.l1[qcow2_l1_index(q, offset)]) == 0)
     offset = table_end(q, offset, end);
   pthread_rwlock_unlock(&q->lock);
   return offset;
@@ -170,7 +170,7 @@ static int is_allocated(Qcow2 *q, uint64_t offset, uint64_t end)
     if (r < 0)
       return r;
     pthread_rwlock_wrlock(&q->lock);
-    r = qcow2_l2_get(q, offset, &table);
+    r = qcow2_l2_get(q, &q->active, offset, &table);
     if (r == 0)
       r = changes_table(q, table, offset, next, &give_up);
     pthread_rwlock_unlock(&q->lock);
@@ -185,7 +185,7 @@ static int is_allocated(Qcow2 *q, uint64_t offset, uint64_t end)
 static int check_end(Qcow2 *q, uint64_t at)
 {
   Qcow2Entry entry = {0};
-  int r = at & (q->cluster_size - 1) ? qcow2_l2_look_up(q, at, &entry) : 0;
+  int r = at & (q->cluster_size - 1) ? qcow2_l2_look_up(q, &q->active, at, &entry) : 0;
   return r == 0 && entry.word & QCOW2_COMPRESSED ? -ENOTSUP : r;
 }
 

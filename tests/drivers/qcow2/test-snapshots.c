@@ -42,7 +42,7 @@ Test(qcow2_snapshots, table_is_read)
   cr_assert(qcow2_snapshots_read(file, &header, &snapshots, NULL));
   cr_assert_eq(snapshots.count, 1);
   cr_assert_str_eq(snapshots.list[0].id, "7");
-  cr_assert_str_eq(snapshots.list[0].name, "na?m");
+  cr_assert_str_eq(snapshots.list[0].name, "na\nm");
   cr_assert_eq(snapshots.bytes, 64);
   qcow2_snapshots_clear(&snapshots);
   qcow2_header_clear(&header);
