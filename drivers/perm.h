@@ -27,7 +27,8 @@ typedef enum {
   BG_ROLE_METADATA = 1 << 1, /* the format's own tables */
   BG_ROLE_FILTERED = 1 << 2, /* the parent shows the child's bytes as they are */
   BG_ROLE_COW = 1 << 3,      /* what reads where the parent has nothing allocated */
-  BG_ROLE_PRIMARY = 1 << 4   /* the child that stands for the parent: its owner, mode and times */
+  BG_ROLE_PRIMARY = 1 << 4,  /* the child that stands for the parent: its owner, mode and times */
+  BG_ROLE_SNAPSHOT = 1 << 5  /* the child in whose image the parent's state is kept, whatever the child is now */
 } BgRole;
 
 #endif

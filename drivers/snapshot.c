@@ -2,6 +2,8 @@
 
 void bg_snapshot_free(BgSnapshot *snapshot)
 {
+  if (!snapshot)
+    return;
   g_free(snapshot->id);
   g_free(snapshot->name);
   g_free(snapshot);

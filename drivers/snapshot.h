@@ -14,6 +14,7 @@ typedef struct BgSnapshot {
   uint64_t icount; /* UINT64_MAX: not recorded */
 } BgSnapshot;
 
+/* NULL is fine. */
 void bg_snapshot_free(BgSnapshot *snapshot);
 /* A list that frees its snapshots. */
 GPtrArray *bg_snapshot_list_new(void);

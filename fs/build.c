@@ -1,7 +1,7 @@
 #include "fs/build.h"
 
 #include "fs/image.h"
-#include "fs/snapshot.h"
+#include "fs/temporary-overlay.h"
 #include "graph/blockdev.h"
 #include "graph/name.h"
 
@@ -27,7 +27,7 @@ static bool add_image(BgGraph *graph, const BgfsOptions *options, GError **error
   g_autofree char *filename = bgfs_absolute_path(options->image);
   g_autofree char *name = bg_name_from_file(filename);
   if (options->snapshot)
-    return bgfs_snapshot_add(graph, options, name, filename, error);
+    return bgfs_temporary_overlay_add(graph, options, name, filename, error);
   g_autoptr(BgDict) image = bgfs_image_dict(name, filename, options->format);
   if (options->key_secret)
     bg_dict_set(image, "encrypt.key-secret", options->key_secret);

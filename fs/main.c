@@ -8,6 +8,7 @@
 #include "fs/map.h"
 #include "fs/mount.h"
 #include "fs/secret.h"
+#include "fs/snapshot.h"
 #include "fs/unmount.h"
 
 #include <stdio.h>
@@ -62,6 +63,8 @@ int main(int argc, char **argv)
     return bgfs_info(argc - 1, argv + 1);
   if (argc > 1 && strcmp(argv[1], "map") == 0)
     return bgfs_map(argc - 1, argv + 1);
+  if (argc > 1 && strcmp(argv[1], "snapshot") == 0)
+    return bgfs_snapshot(argc - 1, argv + 1);
 
   g_autoptr(GError) error = NULL;
   g_autoptr(BgfsOptions) options = bgfs_options_parse(argc, argv, &error);

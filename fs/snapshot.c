@@ -1,74 +1,112 @@
 #include "fs/snapshot.h"
 
 #include "fs/image.h"
-#include "graph/create.h"
+#include "fs/snapshot-list.h"
+#include "fs/subcommand.h"
+#include "graph/image.h"
+#include "graph/snapshot.h"
 
-#include <glib/gstdio.h>
+#include <errno.h>
+#include <stdlib.h>
 
-/* The image's size and format: a graph of its own, for a moment. */
-static bool examine(const BgfsOptions *options, const char *filename, int64_t *size, char **format, GError **error)
+enum { EXIT_USAGE = 2 };
+
+static const BgfsSubcommand command = {
+    .name = "blockgraphfs snapshot",
+    .operands = "IMAGE",
+    .most = 1,
+    .summary =
+        "Lists the internal snapshots of an image, or takes, applies or deletes one. An image that is in use is left "
+        "alone.",
+    .usage_status = EXIT_USAGE,
+};
+
+typedef struct Arguments {
+  gboolean list, json, quiet;
+  char *create, *apply, *delete, *format;
+  char **images;
+} Arguments;
+
+static void arguments_clear(Arguments *arguments)
 {
-  BgGraph *graph = bgfs_graph_new(options, NULL, NULL);
-  g_autoptr(BgDict) dict = bgfs_image_dict(NULL, filename, options->format);
-  bg_dict_set(dict, "node-name", "image");
-  bg_dict_set(dict, "read-only", "on");
-  if (options->key_secret)
-    bg_dict_set(dict, "encrypt.key-secret", options->key_secret);
-  BgNode *node = bg_graph_add(graph, dict, error);
-  if (node) {
-    *size = bg_node_size(node);
-    *format = g_strdup(bg_node_driver(node)->name);
-  }
-  bool closed = bg_graph_close(graph, node ? error : NULL);
-  if (!node || !closed)
+  g_free(arguments->create);
+  g_free(arguments->apply);
+  g_free(arguments->delete);
+  g_free(arguments->format);
+  g_strfreev(arguments->images);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
+
+static bool parse(Arguments *a, int argc, char **argv, int *status)
+{
+  const GOptionEntry entries[] = {
+      {"list", 'l', 0, G_OPTION_ARG_NONE, &a->list, "List the snapshots (the default)", NULL},
+      {"create", 'c', 0, G_OPTION_ARG_FILENAME, &a->create, "Take a snapshot", "NAME"},
+      {"apply", 'a', 0, G_OPTION_ARG_FILENAME, &a->apply, "Make the disk what it was then", "NAME|ID"},
+      {"delete", 'd', 0, G_OPTION_ARG_FILENAME, &a->delete, "Delete a snapshot", "NAME|ID"},
+      {"format", 'f', 0, G_OPTION_ARG_FILENAME, &a->format, "IMAGE's format (default: found by content)", "FORMAT"},
+      {"json", 0, 0, G_OPTION_ARG_NONE, &a->json, "List as JSON, with qemu-img's names", NULL},
+      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &a->quiet, "Print nothing but errors", NULL},
+      {NULL},
+  };
+  if (!bgfs_subcommand_parse(&command, entries, argc, argv, &a->images, status))
     return false;
-  if (*size >= 0)
+  int actions = !!a->list + !!a->create + !!a->apply + !!a->delete;
+  if (actions > 1)
+    *status = bgfs_subcommand_usage(&command, "-l, -c, -a and -d exclude each other");
+  else if (a->json && (a->create || a->apply || a->delete))
+    *status = bgfs_subcommand_usage(&command, "--json is for lists");
+  else
     return true;
-  bg_set_error_errno(error, -*size, "its size is unknown");
   return false;
 }
 
-static void add_backing(BgDict *overlay, BgDict *backing)
+static bool list(BgNode *node, const Arguments *arguments, GError **error)
 {
-  const char *key;
-  while ((key = bg_dict_first_key(backing))) {
-    g_autofree char *below = g_strdup_printf("backing.%s", key);
-    g_autofree char *value = bg_dict_take(backing, key);
-    bg_dict_set(overlay, below, value);
-  }
+  g_autoptr(GPtrArray) snapshots = bg_node_snapshots(node);
+  if (!snapshots)
+    bg_set_error(error, ENOTSUP, "The format %s has no internal snapshots", bg_node_driver(node)->name);
+  else if (!arguments->quiet)
+    (arguments->json ? bgfs_snapshot_list_json : bgfs_snapshot_list_text)(snapshots);
+  return snapshots;
 }
 
-/* Nothing in the overlay outlives the mount: it is never flushed. */
-static bool add_overlay(BgGraph *graph, const char *name, const char *overlay, BgDict *backing, GError **error)
+/* Applies or deletes the one that is meant. */
+static bool change(BgNode *node, const Arguments *arguments, GError **error)
 {
-  g_autoptr(BgDict) dict = bgfs_image_dict(name, overlay, "qcow2");
-  bg_dict_set(dict, "auto-read-only", "on");
-  bg_dict_set(dict, "cache.no-flush", "on");
-  add_backing(dict, backing);
-  return bg_graph_add(graph, dict, error) != NULL;
+  g_autoptr(GPtrArray) snapshots = bg_node_snapshots(node);
+  if (!snapshots)
+    return list(node, arguments, error);
+  const BgSnapshot *snapshot =
+      bg_snapshots_find(snapshots, arguments->apply ? arguments->apply : arguments->delete, error);
+  if (!snapshot)
+    return false;
+  return (arguments->apply ? bg_node_snapshot_apply : bg_node_snapshot_delete)(node, snapshot->id, error);
 }
 
-bool bgfs_snapshot_add(BgGraph *graph, const BgfsOptions *options, const char *name, const char *filename,
-                       GError **error)
+static bool run(BgGraph *graph, const Arguments *arguments, GError **error)
 {
-  int64_t size;
-  g_autofree char *format = NULL;
-  if (!examine(options, filename, &size, &format, error))
+  g_autofree char *filename = bgfs_absolute_path(arguments->images[0]);
+  bool changes = arguments->create || arguments->apply || arguments->delete;
+  BgNode *node = changes ? bg_image_open_alone(graph, filename, arguments->format, error)
+                         : bg_image_open(graph, filename, arguments->format, false, error);
+  if (!node)
     return false;
-  g_autoptr(GError) failure = NULL;
-  g_autofree char *directory = g_dir_make_tmp("blockgraphfs-XXXXXX", &failure);
-  if (!directory) {
-    bg_set_error(error, bg_error_errno(failure), "--snapshot: %s", failure->message);
-    return false;
-  }
-  g_autofree char *overlay = g_build_filename(directory, "overlay.qcow2", NULL);
-  g_autoptr(BgDict) backing = bgfs_image_dict(NULL, filename, format);
-  bg_dict_set(backing, "read-only", "on");
-  if (options->key_secret)
-    bg_dict_set(backing, "encrypt.key-secret", options->key_secret);
-  bool ok = bg_create_image("qcow2", overlay, size, NULL, NULL, NULL, NULL, error) &&
-            add_overlay(graph, name, overlay, backing, error);
-  g_unlink(overlay);
-  g_rmdir(directory);
-  return ok;
+  if (arguments->create)
+    return bg_node_snapshot_create(node, arguments->create, error);
+  return (changes ? change : list)(node, arguments, error);
+}
+
+int bgfs_snapshot(int argc, char **argv)
+{
+  g_auto(Arguments) arguments = {0};
+  static const BgPolicy nothing_by_itself;
+  int status;
+  if (!parse(&arguments, argc, argv, &status))
+    return status;
+  g_autoptr(GError) error = NULL;
+  BgGraph *graph = bg_graph_new(&nothing_by_itself, NULL, NULL);
+  bool done = run(graph, &arguments, &error);
+  bool closed = bg_graph_close(graph, done ? &error : NULL);
+  return done && closed ? EXIT_SUCCESS : bgfs_subcommand_fail(&command, arguments.images[0], error->message);
 }

@@ -1,13 +1,8 @@
-/* --snapshot: writes go to a temporary overlay that vanishes with the mount. */
+/* `blockgraphfs snapshot`. */
 #ifndef BGFS_SNAPSHOT_H
 #define BGFS_SNAPSHOT_H
 
-#include "fs/cli.h"
-#include "graph/graph.h"
-
-/* Makes a qcow2 overlay in $TMPDIR of the size of the image at `filename` (absolute) and adds it as node `name`,
- * with the image, for good read-only, as its backing disk. The overlay has no name any more when this returns. */
-bool bgfs_snapshot_add(BgGraph *graph, const BgfsOptions *options, const char *name, const char *filename,
-                       GError **error);
+/* argv[0] is "snapshot". The exit status. */
+int bgfs_snapshot(int argc, char **argv);
 
 #endif

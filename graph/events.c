@@ -2,6 +2,12 @@
 
 void bg_events_driver(BgNode *node, BgEvent event, const char *message)
 {
+  if (event == BG_EVENT_SNAPSHOTS) {
+    g_message("node '%s': %s", node->name, message);
+    atomic_store(&node->snapshots_changed, true);
+    bg_alarm_ring(&node->graph->alarm);
+    return;
+  }
   g_warning("node '%s': %s", node->name, message);
   if (event == BG_EVENT_CORRUPT)
     atomic_store(&node->corrupt, true);

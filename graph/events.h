@@ -4,7 +4,8 @@
 
 #include "graph/node.h"
 
-/* A driver's event, from any thread. CORRUPT is remembered at the node; the monitor resolves its state anew. */
+/* A driver's event, from any thread. CORRUPT and SNAPSHOTS are remembered at the node; the monitor resolves its state
+ * anew, or exchanges its views. */
 void bg_events_driver(BgNode *node, BgEvent event, const char *message);
 
 void bg_events_state(BgNode *node);

@@ -6,6 +6,7 @@
 #include "graph/open.h"
 #include "graph/remove.h"
 #include "graph/state.h"
+#include "graph/view.h"
 
 #include <errno.h>
 #include <string.h>
@@ -109,6 +110,8 @@ static void publish(BgBatch *batch)
   for (guint i = 0; i < batch->nodes->len; i++)
     bg_events_added(batch->nodes->pdata[i]);
   bg_news_tell(&news);
+  for (guint i = 0; i < batch->nodes->len; i++)
+    bg_views_sync(batch->nodes->pdata[i]);
 }
 
 BgNode *bg_graph_add(BgGraph *graph, BgDict *options, GError **error)

@@ -48,13 +48,16 @@ static bool has_backing(const BgDriver *driver)
   return false;
 }
 
-BgNode *bg_image_open(BgGraph *graph, const char *filename, const char *format, bool chain, GError **error)
+/* `how`: the option that is on for image and storage. */
+static BgNode *open_image(BgGraph *graph, const char *filename, const char *format, const char *how, bool chain,
+                          GError **error)
 {
   g_autoptr(BgDict) below = bg_dict_new(), options = bg_dict_new();
   bg_dict_set(below, "driver", "file");
   bg_dict_set(below, "node-name", "storage");
   bg_dict_set(below, "filename", filename);
-  bg_dict_set(below, "read-only", "on");
+  bg_dict_set(below, "discard", "unmap");
+  bg_dict_set(below, how, "on");
   BgNode *storage = bg_graph_add(graph, below, error);
   if (!storage)
     return NULL;
@@ -68,8 +71,18 @@ BgNode *bg_image_open(BgGraph *graph, const char *filename, const char *format, 
   bg_dict_set(options, "driver", driver->name);
   bg_dict_set(options, "node-name", "image");
   bg_dict_set(options, "file", "storage");
-  bg_dict_set(options, "read-only", "on");
+  bg_dict_set(options, how, "on");
   if (!chain && has_backing(driver))
     bg_dict_set(options, "backing", "");
   return bg_graph_add(graph, options, error);
+}
+
+BgNode *bg_image_open(BgGraph *graph, const char *filename, const char *format, bool chain, GError **error)
+{
+  return open_image(graph, filename, format, "read-only", chain, error);
+}
+
+BgNode *bg_image_open_alone(BgGraph *graph, const char *filename, const char *format, GError **error)
+{
+  return open_image(graph, filename, format, "auto-read-only", false, error);
 }

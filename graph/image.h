@@ -8,6 +8,9 @@
  * child `file` is the storage. NULL on error. */
 BgNode *bg_image_open(BgGraph *graph, const char *filename, const char *format, bool chain, GError **error);
 
+/* A change. The same, alone, such that it can be changed. */
+BgNode *bg_image_open_alone(BgGraph *graph, const char *filename, const char *format, GError **error);
+
 /* The format driver that `format` names or, where that is NULL, the content of the node's storage tells (raw if none). NULL on error. */
 const BgDriver *bg_image_driver(BgUser *storage, const char *format, GError **error);
 

@@ -90,7 +90,7 @@ static void look_at_edge(Looking *looking, BgSeenNode *parent, const BgEdge *edg
   BgSeenEdge *seen = g_new(BgSeenEdge, 1);
   BgSeenNode *child = look_at_node(looking, edge->hold.node);
   *seen = (BgSeenEdge){g_strdup(edge->child.name), edge->child.role, edge->hold.perm, edge->hold.shared, child};
-  child->has_parent = true;
+  child->has_parent |= !(edge->child.role & BG_ROLE_SNAPSHOT);
   g_ptr_array_insert(parent->edges, 0, seen);
 }
 

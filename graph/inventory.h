@@ -37,7 +37,7 @@ struct BgSeenNode {
   char *name;
   const BgDriver *driver;
   bool read_write;
-  bool has_parent;
+  bool has_parent;    /* other than the snapshots in its image */
   GPtrArray *edges;   /* BgSeenEdge *, attached ones */
   GPtrArray *users;   /* BgSeenUser * */
   GPtrArray *options; /* BgSeenOption *: the ones every node has, then the driver's; unset strings are left out */

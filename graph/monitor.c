@@ -3,6 +3,7 @@
 #include "graph/change.h"
 #include "graph/io.h"
 #include "graph/state.h"
+#include "graph/view.h"
 
 #include <string.h>
 
@@ -144,6 +145,20 @@ static void look_at_storage(BgGraph *graph)
   bg_news_tell(&news);
 }
 
+static void look_at_snapshots(BgGraph *graph)
+{
+  g_autoptr(GPtrArray) changed = g_ptr_array_new();
+  bg_graph_lock(graph);
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    BgNode *node = graph->nodes->pdata[i];
+    if (atomic_load(&node->snapshots_changed))
+      g_ptr_array_add(changed, node);
+  }
+  bg_graph_unlock(graph);
+  for (guint i = 0; i < changed->len; i++)
+    bg_views_sync(changed->pdata[i]);
+}
+
 /* ── writing out ── */
 
 static GPtrArray *writable_nodes(BgGraph *graph)
@@ -185,6 +200,7 @@ static void *monitor_run(void *data)
     bg_change_settle(graph, false, &settle_at, NULL);
     if (rung || g_get_monotonic_time() >= probe_at) {
       look_at_storage(graph);
+      look_at_snapshots(graph);
       probe_at = g_get_monotonic_time() + PROBE_INTERVAL;
     }
     if (g_get_monotonic_time() >= flush_at) {

@@ -1,5 +1,7 @@
 #include "graph/name.h"
 
+#include "graph/escape.h"
+
 #include <glib.h>
 #include <string.h>
 
@@ -20,12 +22,15 @@ bool bg_name_valid(const char *name)
   return true;
 }
 
-/* `name` in at most `max` bytes; what is cut still counts, by its hash, so that two long names stay two. */
+/* `name` in at most `max` bytes, cut between characters; what is cut still counts, by its hash, so that two long names stay two. */
 static char *shorten(const char *name, size_t max)
 {
+  size_t kept = max - HASH_LENGTH;
   if (strlen(name) <= max)
     return g_strdup(name);
-  return g_strdup_printf("%.*s_%08x", (int)(max - HASH_LENGTH), name, g_str_hash(name));
+  while (kept && ((unsigned char)name[kept] & 0xc0) == 0x80)
+    kept--;
+  return g_strdup_printf("%.*s_%08x", (int)kept, name, g_str_hash(name));
 }
 
 /* The last extension goes, unless nothing else would be left. */
@@ -75,4 +80,19 @@ char *bg_name_for_child(const char *parent, const char *child)
   g_autofree char *fitting = shorten(tail, BG_NAME_MAX / 2);
   g_autofree char *cut = shorten(above, BG_NAME_MAX - strlen(fitting));
   return g_strconcat(cut, fitting, NULL);
+}
+
+static char *escape_slashes(const char *text)
+{
+  g_auto(GStrv) parts = g_strsplit(text, "/", -1);
+  return g_strjoinv("\\x2f", parts);
+}
+
+char *bg_name_for_snapshot(const char *node, const char *snapshot, unsigned number)
+{
+  g_autofree char *printable = bg_escape(snapshot), *escaped = escape_slashes(printable);
+  g_autofree char *tail = number ? g_strdup_printf("-%u", number) : g_strdup("");
+  g_autofree char *name = g_strdup_printf("%s@%s", node, escaped);
+  g_autofree char *cut = shorten(name, BG_NAME_MAX - strlen(tail));
+  return g_strconcat(cut, tail, NULL);
 }

@@ -18,4 +18,8 @@ char *bg_name_from_file(const char *filename);
  * cut and ends with a hash of what it was. Caller frees. */
 char *bg_name_for_child(const char *parent, const char *child);
 
+/* The name of the node that shows a snapshot of `node`: "disk@NAME", and "disk@NAME-2" for the number 2 (0: none). Only such names hold an
+ * '@'; what is not printable in NAME, and '/', is escaped. At most BG_NAME_MAX bytes. Caller frees. */
+char *bg_name_for_snapshot(const char *node, const char *snapshot, unsigned number);
+
 #endif

@@ -45,6 +45,7 @@ void bg_node_free(BgNode *node)
   bg_options_clear(node->driver->options, node->options);
   g_free(node->options);
   bg_dict_free(node->given);
+  g_clear_pointer(&node->snapshot, bg_snapshot_free);
   g_clear_error(&node->storage_error);
   g_free(node->settle_failure);
   bg_node_state_clear(&node->state);

@@ -57,6 +57,7 @@ struct BgNode {
   BgNodeOptions common;      /* (control); by requests inside a gate: discard, detect_zeroes, no_flush */
   void *options;             /* typed, the driver's; (control) */
   BgDict *given;             /* (control) what the user wrote, for queries */
+  BgSnapshot *snapshot;      /* that the node shows, see view.h; NULL: it is no view */
   bool implicit;             /* opened for a parent, goes with it */
   bool live;                 /* (control) shown to the world */
   bool leaving;              /* (control) being removed: nobody comes any more */
@@ -78,6 +79,7 @@ struct BgNode {
   BgRanges coded; /* units of encoded extents: readers share, who writes in place is alone; taken after `ranges` */
   atomic_uint_fast64_t written, flushed; /* counts of writes, for needless flushes */
   atomic_bool corrupt;
+  atomic_bool snapshots_changed; /* its views are not those of its snapshots any more */
   atomic_uint_fast64_t generation;
   atomic_bool foreign_writer;
 
@@ -145,6 +147,9 @@ BgEdge *bg_node_edge_by_role(const BgNode *node, unsigned roles);
 
 /* bg_node_size() for whoever is inside a gate, or holds `life`: without that lock. */
 int64_t bg_node_size_inside(BgNode *node);
+
+/* Why a view has no writers, of its name. */
+#define BG_NODE_SNAPSHOT_REASON "node '%s' is an internal snapshot, which never changes"
 
 /* "node 'NAME': " before the message, unless it names a node already. */
 void bg_node_prefix_error(const BgNode *node, GError **error);

@@ -60,11 +60,11 @@ void bg_passthrough_note(BgUser *user)
 
 /* ── who else sees the bytes: under graph->control ── */
 
-/* Edges that let a writer below be beside what is above. The others, to metadata and to backing disks, keep it away while they are in
+/* Edges that let a writer below change what is above. A snapshot never changes; the others, to metadata and backing disks, keep writers away while they are in
  * use. */
 static bool lets_write(const BgEdge *edge)
 {
-  return edge->hold.node && !(edge->child.role & (BG_ROLE_METADATA | BG_ROLE_COW));
+  return edge->hold.node && !(edge->child.role & (BG_ROLE_METADATA | BG_ROLE_COW | BG_ROLE_SNAPSHOT));
 }
 
 static void collect_sharers(BgNode *node, GHashTable *sharers)

@@ -76,6 +76,10 @@ static bool check_pin(Planner *planner, const BgNode *node, BgPerm perm, GError 
 /* Whether a node that has to become writable may. */
 static bool check_writable(Planner *planner, const BgNode *node, const BgNodeOptions *common, GError **error)
 {
+  if (node->snapshot) {
+    bg_set_error(error, EROFS, BG_NODE_SNAPSHOT_REASON, node->name);
+    return refuse(planner, BG_STATE_READ_ONLY);
+  }
   if (common->read_only || common->force_share) {
     bg_set_error(error, EROFS, "node '%s' is read-only by its option %s=on", node->name,
                  common->read_only ? "read-only" : "force-share");

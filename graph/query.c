@@ -48,7 +48,7 @@ static void add_perms(JsonBuilder *builder, const char *name, BgPerm perm)
 
 static void add_roles(JsonBuilder *builder, unsigned role)
 {
-  static const char *const words[] = {"data", "metadata", "filtered", "cow", "primary"};
+  static const char *const words[] = {"data", "metadata", "filtered", "cow", "primary", "snapshot"};
   json_builder_set_member_name(builder, "roles");
   json_builder_begin_array(builder);
   for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
@@ -227,6 +227,12 @@ static void append_branch(GString *out, GHashTable *shown, const BgSeenNode *nod
   }
 }
 
+/* Snapshots come last, or each image would be described below the first of its own. */
+static bool is_snapshot(const BgSeenNode *node)
+{
+  return node->edges->len && ((const BgSeenEdge *)node->edges->pdata[0])->role & BG_ROLE_SNAPSHOT;
+}
+
 char *bg_query_tree(BgGraph *graph)
 {
   g_autoptr(BgInventory) inventory = bg_inventory_take(graph);
@@ -234,34 +240,57 @@ char *bg_query_tree(BgGraph *graph)
   GString *out = g_string_new(NULL);
   for (guint i = 0; i < inventory->nodes->len; i++) {
     const BgSeenNode *node = inventory->nodes->pdata[i];
-    if (!node->has_parent)
+    if (!node->has_parent && !is_snapshot(node))
       append_branch(out, shown, node, NULL, 0);
   }
+  for (guint i = 0; i < inventory->nodes->len; i++)
+    if (is_snapshot(inventory->nodes->pdata[i]))
+      append_branch(out, shown, inventory->nodes->pdata[i], NULL, 0);
   return g_string_free(out, FALSE);
 }
 
 /* ── Graphviz ── */
 
-/* Text inside a quoted string of Graphviz: what bg_escape() wrote as \x is shown as \x. */
-static void append_quoted(GString *out, const char *text)
+/* Printable text, inside a quoted string of Graphviz. */
+static void append_printable(GString *out, const char *text)
 {
-  g_autofree char *line = bg_escape(text);
-  for (const char *c = line; *c; c++) {
+  for (const char *c = text; *c; c++) {
     if (*c == '"' || *c == '\\')
       g_string_append_c(out, '\\');
     g_string_append_c(out, *c);
   }
 }
 
+/* Text inside a quoted string of Graphviz: what bg_escape() wrote as \x is shown as \x. */
+static void append_quoted(GString *out, const char *text)
+{
+  g_autofree char *line = bg_escape(text);
+  append_printable(out, line);
+}
+static void append_dot_name(GString *out, const BgSeenNode *node)
+{
+  g_string_append_c(out, '"');
+  append_printable(out, node->name);
+  g_string_append_c(out, '"');
+}
+
 static void append_dot_node(GString *out, const BgSeenNode *node)
 {
-  g_string_append_printf(out, "  \"%s\" [label=\"%s\\n%s\\nopen %s, %s\", tooltip=\"", node->name, node->name,
-                         node->driver->name, mode_word(node), bg_write_state_name(node->state.write_state));
+  g_string_append(out, "  ");
+  append_dot_name(out, node);
+  g_string_append(out, " [label=\"");
+  append_printable(out, node->name);
+  g_string_append_printf(out, "\\n%s\\nopen %s, %s\", tooltip=\"", node->driver->name, mode_word(node),
+                         bg_write_state_name(node->state.write_state));
   append_quoted(out, node->state.reason);
   g_string_append(out, "\"];\n");
   for (guint i = 0; i < node->edges->len; i++) {
     const BgSeenEdge *edge = node->edges->pdata[i];
-    g_string_append_printf(out, "  \"%s\" -> \"%s\" [label=\"", node->name, edge->child->name);
+    g_string_append(out, "  ");
+    append_dot_name(out, node);
+    g_string_append(out, " -> ");
+    append_dot_name(out, edge->child);
+    g_string_append(out, " [label=\"");
     append_quoted(out, edge->name);
     g_string_append(out, edge->perm & BG_PERM_ANY_WRITE ? "\", style=bold];\n" : "\"];\n");
   }
@@ -274,8 +303,9 @@ static void append_dot_users(GString *out, const BgSeenNode *node, unsigned *num
     const BgSeenUser *user = node->users->pdata[i];
     g_string_append_printf(out, "  \"%u\" [shape=ellipse, label=\"", ++*number);
     append_quoted(out, user->what);
-    g_string_append_printf(out, "\"];\n  \"%u\" -> \"%s\"%s;\n", *number, node->name,
-                           user->perm & BG_PERM_ANY_WRITE ? " [style=bold]" : "");
+    g_string_append_printf(out, "\"];\n  \"%u\" -> ", *number);
+    append_dot_name(out, node);
+    g_string_append(out, user->perm & BG_PERM_ANY_WRITE ? " [style=bold];\n" : ";\n");
   }
 }
 

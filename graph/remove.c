@@ -4,6 +4,7 @@
 #include "graph/events.h"
 #include "graph/restructure.h"
 #include "graph/state.h"
+#include "graph/view.h"
 
 #include <errno.h>
 
@@ -102,6 +103,7 @@ bool bg_remove_closing(BgNode *node, GError **error)
   g_autoptr(GError) first = NULL;
   if (is_gone(node))
     return true;
+  bg_views_drop(node);
   for (BgNode *parent; (parent = some_parent(node));)
     bg_remove_closing(parent, first ? NULL : &first);
   if (node->instance && !downgrade(node, first ? NULL : &first))
@@ -119,9 +121,10 @@ bool bg_remove_closing(BgNode *node, GError **error)
 
 static bool check_unused(const BgNode *node, GError **error)
 {
-  if (node->holders->len == 0)
+  const BgHold *use = bg_views_first_use(node);
+  if (!use)
     return true;
-  bg_set_error(error, EBUSY, "node '%s' is in use by %s", node->name, ((BgHold *)node->holders->pdata[0])->what);
+  bg_set_error(error, EBUSY, "node '%s' is in use by %s", use->node->name, use->what);
   return false;
 }
 
@@ -139,7 +142,7 @@ static GPtrArray *implicit_children(const BgNode *node)
 static void remove_unused(BgNode *node)
 {
   bg_graph_lock(node->graph);
-  bool used = node->holders->len > 0 || !node->live;
+  bool used = bg_views_first_use(node) || !node->live;
   bg_graph_unlock(node->graph);
   if (!used)
     bg_graph_remove(node->graph, node, NULL);
@@ -155,8 +158,10 @@ static bool begin_leaving(BgNode *node, GError **error)
     bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
   else if (!node->live || node->leaving)
     bg_set_error(error, ENOENT, "node '%s' was removed already", node->name);
-  if (alone)
+  if (alone) {
     node->leaving = true;
+    bg_views_set_leaving(node, true);
+  }
   if (marked)
     bg_mark_drop(node);
   bg_graph_unlock(node->graph);
@@ -167,6 +172,7 @@ static void stay_after_all(BgNode *node, bool was_automatic)
 {
   bg_graph_lock(node->graph);
   node->leaving = false;
+  bg_views_set_leaving(node, false);
   node->common.auto_read_only = was_automatic;
   bg_graph_unlock(node->graph);
 }

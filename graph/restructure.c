@@ -31,10 +31,9 @@ static bool reaches(const BgNode *from, GHashTable *targets, GHashTable *seen)
   return false;
 }
 
-GPtrArray *bg_restructure_gates(BgGraph *graph, const BgProposal *proposal)
+GPtrArray *bg_restructure_gates_to(BgGraph *graph, GHashTable *targets)
 {
   GPtrArray *gates = g_ptr_array_new();
-  g_autoptr(GHashTable) targets = bg_restructure_nodes(proposal);
   if (g_hash_table_size(targets) == 0)
     return gates;
   for (guint i = 0; i < graph->users->len; i++) {
@@ -45,6 +44,12 @@ GPtrArray *bg_restructure_gates(BgGraph *graph, const BgProposal *proposal)
   }
   g_ptr_array_add(gates, &graph->background);
   return gates;
+}
+
+GPtrArray *bg_restructure_gates(BgGraph *graph, const BgProposal *proposal)
+{
+  g_autoptr(GHashTable) targets = bg_restructure_nodes(proposal);
+  return bg_restructure_gates_to(graph, targets);
 }
 
 bool bg_restructure_close(const GPtrArray *gates, GPtrArray *closed, GError **error)

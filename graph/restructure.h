@@ -11,6 +11,8 @@ GHashTable *bg_restructure_nodes(const BgProposal *proposal);
 /* The gates (BgGate *) to close for that; none where only permissions change. Under graph->control, with the graph's mark taken:
  * users that come later wait for it. */
 GPtrArray *bg_restructure_gates(BgGraph *graph, const BgProposal *proposal);
+/* The same for a set of nodes (BgNode *). */
+GPtrArray *bg_restructure_gates_to(BgGraph *graph, GHashTable *nodes);
 
 /* Closes them one after another and adds each to `closed`. False with EBUSY where requests do not leave in time; what is in `closed` then is
  * to be opened all the same. Not under graph->control. */

@@ -62,6 +62,9 @@ BgNode *bg_run_source(BgNode *node, const BgExtent *run)
 {
   if (run->kind != BG_EXTENT_BACKING)
     return run->child ? bg_edge_of(run->child)->hold.node : NULL;
+  BgEdge *image = bg_node_edge_by_role(node, BG_ROLE_SNAPSHOT);
+  if (image)
+    return bg_run_source(image->hold.node, run);
   BgEdge *edge = bg_node_edge_by_role(node, BG_ROLE_COW);
   return edge ? edge->hold.node : NULL;
 }

@@ -17,7 +17,8 @@ void bg_runs_init(BgRuns *runs, BgNode *node, uint64_t offset, uint64_t length);
  * stay apart. Only while position < end. 0 or -errno. */
 int bg_runs_next(BgRuns *runs, BgExtent *run);
 
-/* What the extent's bytes are read from: its child for DATA, the COW child for BACKING (NULL: there is none). */
+/* What the extent's bytes are read from: its child for DATA, the COW child for BACKING (NULL: there is none); a
+ * snapshot has that of the node whose image it is in. */
 BgNode *bg_run_source(BgNode *node, const BgExtent *run);
 
 #endif

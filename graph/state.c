@@ -52,14 +52,20 @@ static void collect_below(BgNode *node, GHashTable *seen)
   }
 }
 
-static void collect_above(BgNode *node, GHashTable *seen)
+/* A snapshot in the image of a node that is written stays as it is; one whose backing disk is written does not. */
+static bool changes_with(const BgEdge *edge, GHashTable *written)
+{
+  return !(edge->child.role & BG_ROLE_SNAPSHOT) || !g_hash_table_contains(written, edge->hold.node);
+}
+
+static void collect_above(BgNode *node, GHashTable *written, GHashTable *seen)
 {
   if (!g_hash_table_add(seen, node))
     return;
   for (guint i = 0; i < node->holders->len; i++) {
     BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
-    if (edge)
-      collect_above(edge->parent, seen);
+    if (edge && changes_with(edge, written))
+      collect_above(edge->parent, written, seen);
   }
 }
 
@@ -73,7 +79,7 @@ GPtrArray *bg_state_sharers(BgNode *node)
   collect_below(node, below);
   g_hash_table_iter_init(&iter, below);
   while (g_hash_table_iter_next(&iter, &key, NULL))
-    collect_above(key, all);
+    collect_above(key, below, all);
   g_hash_table_iter_init(&iter, all);
   while (g_hash_table_iter_next(&iter, &key, NULL))
     if (key != node)
@@ -180,7 +186,7 @@ void bg_state_resolve(BgGraph *graph, BgNews *news)
   for (guint i = 0; i < graph->nodes->len; i++) {
     BgNode *node = graph->nodes->pdata[i];
     BgNodeState state;
-    if (!node->live)
+    if (!node->live || node->snapshot) /* a view's state is for good */
       continue;
     resolve_node(node, &state);
     pthread_mutex_lock(&node->state_lock);

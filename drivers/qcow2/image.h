@@ -349,6 +349,10 @@ bool qcow2_create_crypto_check(const BgCreate *create, GError **error);
 /* The encryption header that the options ask for; *area is the caller's (g_free()), of *size bytes. */
 bool qcow2_create_crypto(const BgCreate *create, uint8_t **area, uint64_t *size, GError **error);
 
+/* ── qcow2.c ── */
+
+void qcow2_limits(void *instance, BgLimits *limits);
+
 /* ── snapshot.c, view.c ── */
 
 GPtrArray *qcow2_snapshots(void *instance);

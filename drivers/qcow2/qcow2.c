@@ -220,7 +220,7 @@ static int64_t qcow2_size(void *instance)
   return (int64_t)atomic_load(&q->size);
 }
 
-static void qcow2_limits(void *instance, BgLimits *limits)
+void qcow2_limits(void *instance, BgLimits *limits)
 {
   Qcow2 *q = instance;
   *limits = (BgLimits){.request_alignment = 1, .granularity = q->sub_size, .special_granularity = q->cluster_size};

@@ -415,7 +415,11 @@ bool qcow2_snapshot_apply(void *instance, const char *id, GError **error)
 {
   Qcow2 *q = instance;
   const Qcow2Snapshot *snapshot = find(q, id, error);
-  return snapshot && run(q, apply, snapshot, error);
+  bool resizes = snapshot && snapshot->disk_size != UINT64_MAX && snapshot->disk_size != atomic_load(&q->size);
+  int r = resizes ? qcow2_bitmaps_mark(q, true) : 0; /* none has the right size any more */
+  if (r < 0)
+    bg_set_error_errno(error, -r, "Cannot mark the bitmaps as in use");
+  return snapshot && r == 0 && run(q, apply, snapshot, error);
 }
 
 bool qcow2_snapshot_delete(void *instance, const char *id, GError **error)

@@ -116,7 +116,7 @@ static int change(Qcow2Transaction *t, uint64_t cluster, int delta)
 {
   Qcow2 *q = t->q;
   unsigned order = q->refcount_order;
-  uint64_t index = cluster % q->block_clusters, most = order == 6 ? UINT64_MAX : (UINT64_C(1) << (1u << order)) - 1;
+  uint64_t index = cluster % q->block_clusters;
   Qcow2NewBlock *block;
   int r = own_block(t, cluster / q->block_clusters, &block);
   if (r < 0)
@@ -125,7 +125,7 @@ static int change(Qcow2Transaction *t, uint64_t cluster, int delta)
   if (refcount == 0)
     return qcow2_damage(q, "The cluster at 0x%" PRIx64 " is in use with a refcount of zero",
                         cluster << q->cluster_bits);
-  if (delta > 0 && refcount == most)
+  if (delta > 0 && refcount == qcow2_refcount_max(order))
     return -EOVERFLOW;
   qcow2_refcount_set(block->new, order, index, refcount + (uint64_t)delta);
   return 0;
@@ -372,6 +372,7 @@ static void adopt(Qcow2Transaction *t)
   q->reftable_entries = t->reftable_entries;
   q->reftable_offset = t->reftable_offset;
   q->free_hint = 0;
+  q->packed_end = 0;
   qcow2_cache_clear(&q->blocks);
   pthread_rwlock_unlock(&q->lock);
   t->reftable = old;

@@ -131,10 +131,16 @@ static int view_preadv_special(void *instance, const struct iovec *iov, int iovc
   return r;
 }
 
+static int view_decode(void *instance, void *buffer, size_t length, uint64_t disk_offset, uint64_t file_offset)
+{
+  const View *view = instance;
+  return qcow2_decode(view->q, buffer, length, disk_offset, file_offset);
+}
+
 static void view_limits(void *instance, BgLimits *limits)
 {
   const View *view = instance;
-  *limits = (BgLimits){.request_alignment = 1, .granularity = view->q->sub_size};
+  qcow2_limits(view->q, limits);
 }
 
 static void view_info(void *instance, BgInfo *info)
@@ -191,4 +197,5 @@ const BgDriver qcow2_view = {
     .size = view_size,
     .map = view_map,
     .preadv_special = view_preadv_special,
+    .decode = view_decode,
 };

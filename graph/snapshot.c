@@ -1,0 +1,209 @@
+#include "graph/snapshot.h"
+
+#include "graph/escape.h"
+#include "graph/mark.h"
+#include "graph/restructure.h"
+#include "graph/state.h"
+#include "graph/view.h"
+
+#include <errno.h>
+#include <string.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgUser, bg_user_free)
+
+GPtrArray *bg_node_snapshots(BgNode *node)
+{
+  pthread_rwlock_rdlock(&node->life);
+  GPtrArray *list = node->instance && node->driver->snapshots ? node->driver->snapshots(node->instance) : NULL;
+  pthread_rwlock_unlock(&node->life);
+  return list;
+}
+
+const BgSnapshot *bg_snapshots_find(const GPtrArray *snapshots, const char *text, GError **error)
+{
+  const BgSnapshot *found = NULL;
+  guint count = 0;
+  for (guint i = 0; i < snapshots->len; i++) {
+    const BgSnapshot *snapshot = snapshots->pdata[i];
+    if (strcmp(snapshot->name, text) != 0 && strcmp(snapshot->id, text) != 0)
+      continue;
+    found = snapshot;
+    count++;
+  }
+  if (count == 1)
+    return found;
+  g_autofree char *shown = bg_escape(text);
+  if (count)
+    bg_set_error(error, EINVAL, "'%s' can mean %u snapshots", shown, count);
+  else
+    bg_set_error(error, ENOENT, "there is no snapshot '%s'", shown);
+  return NULL;
+}
+
+/* ── a node of one's own ── */
+
+typedef struct Alone {
+  BgNode *node;
+  GPtrArray *gates, *closed; /* BgGate * */
+} Alone;
+
+/* Waits, bounded, until nobody changes the node or the graph's structure, and marks both. Under graph->control. */
+static bool mark(BgNode *node)
+{
+  BgGraph *graph = node->graph;
+  struct timespec deadline = bg_mark_deadline(BG_MARK_TIMEOUT_MS);
+  while (node->changing || graph->restructured)
+    if (pthread_cond_timedwait(&graph->changed, &graph->control, &deadline) == ETIMEDOUT)
+      return false;
+  return node->changing = graph->restructured = true;
+}
+
+static void alone_end(Alone *alone)
+{
+  BgGraph *graph = alone->node->graph;
+  bg_restructure_open(alone->closed);
+  bg_graph_lock(graph);
+  graph->restructured = false;
+  bg_mark_drop(alone->node);
+  bg_graph_unlock(graph);
+  g_ptr_array_unref(alone->gates);
+  g_ptr_array_unref(alone->closed);
+}
+
+/* No request is in the node, or comes to it, until alone_end(). */
+static bool alone_begin(Alone *alone, BgNode *node, GError **error)
+{
+  g_autoptr(GHashTable) nodes = g_hash_table_new(NULL, NULL);
+  g_hash_table_add(nodes, node);
+  bg_graph_lock(node->graph);
+  bool marked = mark(node);
+  if (marked)
+    *alone = (Alone){node, bg_restructure_gates_to(node->graph, nodes), g_ptr_array_new()};
+  bg_graph_unlock(node->graph);
+  if (!marked) {
+    bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
+    return false;
+  }
+  if (bg_restructure_close(alone->gates, alone->closed, error))
+    return true;
+  alone_end(alone);
+  return false;
+}
+
+/* ── the calls ── */
+
+typedef bool Call(BgNode *node, const char *argument, GError **error);
+
+/* `what` for messages, `perm` and `shared` what is taken of the node for it. */
+static bool call_alone(BgNode *node, const char *what, BgPerm perm, BgPerm shared, Call *call, const char *argument,
+                       GError **error)
+{
+  g_autofree char *shown = bg_escape(argument), *who = g_strdup_printf("%s '%s'", what, shown);
+  g_autoptr(BgUser) user = bg_user_new(node, who, perm, shared, error);
+  Alone alone;
+  if (!user || !alone_begin(&alone, node, error))
+    return false;
+  bool done = call(node, argument, error);
+  alone_end(&alone);
+  if (!done)
+    bg_node_prefix_error(node, error);
+  return done;
+}
+
+static bool check_driver(const BgNode *node, GError **error)
+{
+  if (node->driver->snapshots)
+    return true;
+  bg_set_error(error, ENOTSUP, "node '%s': the format %s has no internal snapshots", node->name, node->driver->name);
+  return false;
+}
+
+static bool create(BgNode *node, const char *name, GError **error)
+{
+  return node->driver->snapshot_create(node->instance, name, error);
+}
+
+bool bg_node_snapshot_create(BgNode *node, const char *name, GError **error)
+{
+  bool done = check_driver(node, error) &&
+              call_alone(node, "new snapshot", BG_PERM_WRITE_UNCHANGED, BG_PERM_ALL, create, name, error);
+  if (done)
+    bg_views_sync(node);
+  return done;
+}
+
+/* All of it may be something else. */
+static bool apply_marked(BgNode *node, const char *id, GError **error)
+{
+  bg_bitmaps_mark_all(node->host.bitmaps);
+  bool done = node->driver->snapshot_apply(node->instance, id, error);
+  int64_t size = bg_node_size_inside(node);
+  if (size >= 0)
+    bg_bitmaps_resize(node->host.bitmaps, (uint64_t)size);
+  return done;
+}
+
+static void content_replaced(BgNode *node)
+{
+  g_auto(BgNews) news = {0};
+  bg_graph_lock(node->graph);
+  bg_news_content(&news, node);
+  bg_state_content_changed(node, &news);
+  for (guint i = 0; i < news.content->len; i++) /* the size, too */
+    bg_news_state(&news, news.content->pdata[i]);
+  bg_graph_unlock(node->graph);
+  bg_news_tell(&news);
+}
+
+bool bg_node_snapshot_apply(BgNode *node, const char *id, GError **error)
+{
+  bool done = check_driver(node, error) && call_alone(node, "snapshot to apply", BG_PERM_WRITE | BG_PERM_RESIZE,
+                                                      BG_PERM_NONE, apply_marked, id, error);
+  if (done)
+    content_replaced(node);
+  return done;
+}
+
+/* Nobody comes to the view any more; false where somebody is there. */
+static bool close_view(BgNode *node, const char *id, GError **error)
+{
+  bg_graph_lock(node->graph);
+  BgNode *view = bg_views_find(node, id);
+  bool marked = view && bg_mark_take(view), used = view && view->holders->len;
+  if (view && !marked)
+    bg_set_error(error, EBUSY, "node '%s' is being changed", view->name);
+  else if (used)
+    bg_set_error(error, EBUSY, "node '%s' is in use by %s", view->name, ((BgHold *)view->holders->pdata[0])->what);
+  else if (view)
+    view->leaving = true;
+  if (marked)
+    bg_mark_drop(view);
+  bg_graph_unlock(node->graph);
+  return !view || (marked && !used);
+}
+
+static void open_view(BgNode *node, const char *id)
+{
+  bg_graph_lock(node->graph);
+  BgNode *view = bg_views_find(node, id);
+  if (view)
+    view->leaving = node->leaving;
+  bg_graph_unlock(node->graph);
+}
+
+static bool delete (BgNode *node, const char *id, GError **error)
+{
+  return node->driver->snapshot_delete(node->instance, id, error);
+}
+
+bool bg_node_snapshot_delete(BgNode *node, const char *id, GError **error)
+{
+  if (!check_driver(node, error) || !close_view(node, id, error))
+    return false;
+  bool done = call_alone(node, "snapshot to delete", BG_PERM_WRITE_UNCHANGED, BG_PERM_ALL, delete, id, error);
+  if (done)
+    bg_views_sync(node);
+  else
+    open_view(node, id);
+  return done;
+}
