@@ -100,7 +100,7 @@ static bool run(BgGraph *graph, const Arguments *arguments, GError **error)
 int bgfs_snapshot(int argc, char **argv)
 {
   g_auto(Arguments) arguments = {0};
-  static const BgPolicy nothing_by_itself;
+  static const BgPolicy nothing_by_itself = {.without_keys = true};
   int status;
   if (!parse(&arguments, argc, argv, &status))
     return status;
