@@ -106,8 +106,8 @@ mv disk.qcow2 base.qcow2
 cp shadow.raw base.raw
 qemu-img create -q -f qcow2 --object secret,id=k,file=other -b base.qcow2 -F qcow2 \
   -o encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10 disk.qcow2 $size
-chain=(--secret id=top,file=other --secret id=base,file=key --blockdev
-  driver=qcow2,node-name=disk,auto-read-only=on,encrypt.key-secret=top,backing.encrypt.key-secret=base,file.driver=file,file.filename=disk.qcow2)
+chain=(--secret "id=top,file=other" --secret "id=base,file=key" --blockdev
+  "driver=qcow2,node-name=disk,auto-read-only=on,encrypt.key-secret=top,backing.encrypt.key-secret=base,file.driver=file,file.filename=disk.qcow2")
 mount_graph mnt "${chain[@]}"
 assert_same mnt/disk base.raw
 dd if=pattern of=mnt/disk bs=1000 count=77 seek=3 conv=notrunc status=none
