@@ -43,11 +43,14 @@ static void apply_zero(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, uint
 
 static void apply_discard(const Qcow2 *q, const Rule *rule, Qcow2Entry *entry, uint64_t subs)
 {
-  if (q->external)
-    return;
-  subs &= (uint32_t)entry->bitmap;
+  if (q->external) /* what is allocated was discarded where it lies */
+    subs &= ~(uint32_t)entry->bitmap;
+  /* as QEMU has it: zeros also where the backing disk was seen so far */
+  bool covers = rule->backing && rule->zero_flag;
+  if (!covers)
+    subs &= (uint32_t)entry->bitmap;
   entry->bitmap &= ~subs;
-  if ((rule->backing && rule->zero_flag) || keeps(q, rule, *entry))
+  if (covers || keeps(q, rule, *entry))
     entry->bitmap |= subs << 32;
   if (!(uint32_t)entry->bitmap && !keeps(q, rule, *entry))
     entry->word = 0;
@@ -279,7 +282,8 @@ int qcow2_discard(void *instance, uint64_t offset, uint64_t length)
     return -ENOTSUP;
   if (rule.backing && !rule.zero_flag) /* would bring back what the backing disk has there */
     return -ENOTSUP;
-  int r =
-      q->external ? change_data(q, offset, length, true, BG_ZERO_NONE) : change_held(q, offset, offset + length, &rule);
+  int r = q->external ? change_data(q, offset, length, true, BG_ZERO_NONE) : 0;
+  if (r == 0 && (rule.backing || !q->external))
+    r = change_held(q, offset, offset + length, &rule);
   return qcow2_damage_report(q, r);
 }
