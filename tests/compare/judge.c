@@ -57,14 +57,14 @@ static bool check_ourselves(const char *image, GError **error)
 /* ── maps ── */
 
 /* Where zeros were written to a part of a granule, QEMU looks whether the rest reads as zeros already and then makes all of it a zero
- * cluster, while ours writes the zeros: the same content, allocated or not. */
+ * cluster, while ours writes the zeros: the same content, allocated or not. The same goes for a granule in which the disk once ended. */
 static bool is_loose(const Twin *twin, const Op *ops, size_t count, uint64_t at)
 {
   uint64_t granule = twin->config->granule, start = at / granule * granule;
   for (size_t i = 0; i < count; i++) {
     const Op *op = &ops[i];
-    uint64_t end = op->offset + op->length;
-    if (op->kind != OP_ZERO && op->kind != OP_ZERO_UNMAP)
+    uint64_t end = op->kind == OP_RESIZE ? op->length : op->offset + op->length;
+    if (op->kind != OP_RESIZE && op->kind != OP_ZERO && op->kind != OP_ZERO_UNMAP)
       continue;
     if ((op->offset > start && op->offset < start + granule) || (end > start && end < start + granule))
       return true;
