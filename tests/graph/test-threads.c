@@ -10,13 +10,22 @@
 
 TestSuite(threads, .timeout = 120);
 
-enum { THREADS = 8, ROUNDS = 250, CLUSTER = 4096, PART = 64 * CLUSTER, SIZE = THREADS * PART };
+enum { THREADS = 8, ROUNDS = 250, CLUSTER = 4096, PART = 64 * CLUSTER };
+/* Behind the parts: clusters of which each thread has a piece, so that they meet where clusters are allocated. */
+enum {
+  SHARED_CLUSTERS = 400,
+  PIECE = CLUSTER / THREADS,
+  SHARED = THREADS * PART,
+  SIZE = SHARED + SHARED_CLUSTERS * CLUSTER
+};
 
 typedef struct Worker {
   BgUser *user;
   uint64_t start; /* of the part of the disk that only this thread changes */
   uint64_t random;
+  uint64_t piece; /* where its piece of a shared cluster begins */
   uint8_t shadow[PART];
+  uint8_t shared[SHARED_CLUSTERS]; /* what fills its pieces */
   const char *failed;
 } Worker;
 
@@ -26,6 +35,28 @@ static void put(Worker *w, uint64_t offset, uint64_t length)
   memset(w->shadow + offset, (int)random_below(&w->random, 255) + 1, length);
   if (bg_user_pwritev(w->user, &iov, 1, w->start + offset) != (ssize_t)length)
     w->failed = "a write";
+}
+
+/* All threads go through the shared clusters in the same order. */
+static void put_piece(Worker *w, uint64_t cluster)
+{
+  uint8_t data[PIECE];
+  struct iovec iov = {data, PIECE};
+  w->shared[cluster] = (uint8_t)(1 + random_below(&w->random, 255));
+  memset(data, w->shared[cluster], PIECE);
+  if (bg_user_pwritev(w->user, &iov, 1, SHARED + cluster * CLUSTER + w->piece) != PIECE)
+    w->failed = "a write to a shared cluster";
+}
+
+static void compare_piece(Worker *w, uint64_t cluster)
+{
+  uint8_t data[PIECE];
+  struct iovec iov = {data, PIECE};
+  if (bg_user_preadv(w->user, &iov, 1, SHARED + cluster * CLUSTER + w->piece) != PIECE)
+    w->failed = "a read of a shared cluster";
+  for (int i = 0; i < PIECE && !w->failed; i++)
+    if (data[i] != w->shared[cluster])
+      w->failed = "what is read of a shared cluster";
 }
 
 static void discard(Worker *w, uint64_t offset, uint64_t length)
@@ -56,6 +87,8 @@ static void read_of_others(Worker *w)
 static void *work(void *data)
 {
   Worker *w = data;
+  for (uint64_t i = 0; i < SHARED_CLUSTERS && !w->failed; i++)
+    put_piece(w, i);
   for (int i = 0; i < ROUNDS && !w->failed; i++) {
     uint64_t cluster = random_below(&w->random, PART / CLUSTER - 3) * CLUSTER;
     switch (random_below(&w->random, 8)) {
@@ -100,6 +133,8 @@ static void compare_all(BgNode *disk, Worker *workers)
     workers[i].user = reader;
     for (uint64_t at = 0; at < PART && !workers[i].failed; at += CLUSTER)
       compare(&workers[i], at);
+    for (uint64_t cluster = 0; cluster < SHARED_CLUSTERS && !workers[i].failed; cluster++)
+      compare_piece(&workers[i], cluster);
     cr_assert_null(workers[i].failed, "afterwards: %s", workers[i].failed);
   }
   bg_user_free(reader);
@@ -123,6 +158,7 @@ Test(threads, mixed_work_and_reopening)
   for (int i = 0; i < THREADS; i++) {
     workers[i].user = user;
     workers[i].start = (uint64_t)i * PART;
+    workers[i].piece = (uint64_t)i * PIECE;
     workers[i].random = (uint64_t)i + 1;
     cr_assert_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
   }
