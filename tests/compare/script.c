@@ -56,10 +56,11 @@ static void pick_discard(Script *s, Op *op)
   /* the last cluster, cut by the disk's end, is whole to both; one that is cut anywhere else is not */
 }
 
+/* With subclusters QEMU 7.2 shows again what was cut off inside a cluster when the disk grows: there only whole clusters. */
 static void pick_size(Script *s, Op *op)
 {
   uint64_t most = s->config->size + s->config->size / 4, least = s->config->size / 2;
-  uint64_t unit = below(s, 2) ? s->config->cluster : SECTOR;
+  uint64_t unit = s->config->extended || below(s, 2) ? s->config->cluster : SECTOR;
   op->length = s->size = (least + below(s, most - least)) / unit * unit;
 }
 
