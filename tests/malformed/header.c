@@ -290,7 +290,7 @@ const Kind header_kinds[] = {
     EXTRA("crypto-header-without-method", PLAIN, REFUSED, "1", "contradicts", crypto_without_method),
     EXTRA("data-file-name-zero-byte", PLAIN, REFUSED, "1", "data file's name", data_file_zero_byte),
     EXTRA("data-file-name-too-long", PLAIN, REFUSED, "1", "data file's name", data_file_too_long),
-    FIELD("data-file-without-name", PLAIN, QCOW2_H_INCOMPATIBLE, 8, QCOW2_INCOMPAT_DATA_FILE, REFUSED, "012",
+    FIELD("data-file-without-name", PLAIN, QCOW2_H_INCOMPATIBLE, 8, QCOW2_INCOMPAT_DATA_FILE, REFUSED, "0123",
           "data-file|data file"),
     {0},
 };
