@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One byte more than fits, to see that there is too much; in base64 it takes more. */
-enum { ROOM = BG_SECRET_MAX / 3 * 4 + 64 };
+/* Twice what a secret may hold: base64, with its newlines, takes more than the secret does. */
+enum { ROOM = 2 * BG_SECRET_MAX };
 
 typedef struct Given {
   char *id, *file, *data, *keyid;
@@ -134,8 +134,13 @@ static bool decode(uint8_t *data, size_t *length, GError **error)
 static bool add(BgSecrets *secrets, const Given *given, uint8_t *room, GError **error)
 {
   size_t length;
-  return fetch(given, room, &length, error) && (!given->base64 || decode(room, &length, error)) &&
-         bg_secrets_add(secrets, given->id, room, length, error);
+  if (!fetch(given, room, &length, error))
+    return false;
+  if (length == ROOM) { /* perhaps not all of it */
+    bg_set_error(error, EINVAL, "it is longer than a secret can be");
+    return false;
+  }
+  return (!given->base64 || decode(room, &length, error)) && bg_secrets_add(secrets, given->id, room, length, error);
 }
 
 static bool load(BgSecrets *secrets, const char *text, GError **error)

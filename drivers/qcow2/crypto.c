@@ -27,10 +27,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Qcow2Crypto, qcow2_crypto_free)
 
 /* ── opening ── */
 
+/* Where the library is missing no secret would help: that is said first. */
 static bool find_secret(Qcow2 *q, const BgSecret **secret, GError **error)
 {
+  g_autoptr(GError) missing = NULL;
   *secret = NULL;
-  return !q->host->need_secret || q->host->need_secret(q->host, q->options->key_secret, secret, error);
+  if (!q->host->need_secret || q->host->need_secret(q->host, q->options->key_secret, secret, &missing))
+    return true;
+  if (bg_crypto_check(error))
+    g_propagate_error(error, g_steal_pointer(&missing));
+  return false;
 }
 
 /* The first sixteen bytes of the secret are the key; nothing tells whether it is right. */

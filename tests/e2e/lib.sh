@@ -61,6 +61,11 @@ need_helper() {
   [[ -x $helpers/$1 ]] || skip "the helper $1 is not built (make build-tests)"
 }
 
+# Built with the library for encryption?
+has_encryption() {
+  [[ $(ldd "$BLOCKGRAPHFS") == *libgcrypt* ]]
+}
+
 # Built with a sanitizer: memory and speed say nothing.
 sanitized() {
   [[ $(ldd "$BLOCKGRAPHFS") =~ lib(asan|tsan|ubsan) ]]

@@ -33,6 +33,10 @@ completes_to() {
 }
 completes_to --snapshot --sn
 completes_to unmount un
+completes_to --key-secret --key
+completes_to --object --obj
+completes_to secret,id= --object sec
+completes_to id= create --secret i
 completes_to qcow2 --format qc
 completes_to raw create -f r
 

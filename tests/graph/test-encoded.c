@@ -97,7 +97,7 @@ Test(encoded, zeros_are_not_passed_on_to_the_storage)
 }
 
 /* Each thread has bytes of its own in units that all share. */
-enum { THREADS = 4, ROUNDS = 400, SLICE = CODED_UNIT / THREADS };
+enum { THREADS = 8, ROUNDS = 400, SLICE = CODED_UNIT / THREADS };
 
 static void *write_own_slice(void *data)
 {
@@ -106,7 +106,7 @@ static void *write_own_slice(void *data)
     uint8_t out[SLICE], in[SLICE];
     uint64_t offset = (uint64_t)(round % 8) * CODED_UNIT + own * SLICE;
     struct iovec write = {out, sizeof out}, read = {in, sizeof in};
-    memset(out, (int)(round + own * 50), sizeof out);
+    memset(out, (int)(round + own * 31), sizeof out);
     if (bg_user_pwritev(user, &write, 1, offset) != SLICE || bg_user_preadv(user, &read, 1, offset) != SLICE ||
         memcmp(in, out, sizeof in) != 0)
       return GINT_TO_POINTER(1);
