@@ -148,6 +148,7 @@ static bool load(BgSecrets *secrets, const char *text, GError **error)
   Given given = {0};
   if (!parse(text, &given, error)) {
     g_prefix_error(error, "--secret: ");
+    bg_options_clear(table, &given);
     return false;
   }
   uint8_t *room = bg_secret_alloc(ROOM);
