@@ -35,7 +35,8 @@ int qcow2_alloc_run(Qcow2 *q, uint64_t want, uint64_t *first, uint64_t *count, b
     return r;
   while (run < want && index + run < q->block_clusters && is_free(q, block, base, index + run) &&
          qcow2_check_room(q, base + index, run + 1) == 0) {
-    if (qcow2_is_metadata(q, base + index + run))
+    /* no entry can name the header's cluster */
+    if (base + index + run == 0 || qcow2_is_metadata(q, base + index + run))
       return qcow2_damage(q, "The metadata at 0x%" PRIx64 " has a refcount of zero",
                           (base + index + run) << q->cluster_bits);
     run++;
@@ -56,6 +57,8 @@ int qcow2_alloc_metadata(Qcow2 *q, uint64_t *cluster)
   int r = qcow2_alloc_run(q, 1, &first, &count, &reads_zero);
   if (r < 0)
     return r;
+  if (qcow2_classes_of(q, first))
+    return qcow2_damage(q, "The metadata at 0x%" PRIx64 " has a refcount of zero", first << q->cluster_bits);
   r = qcow2_clear_clusters(q, first, 1);
   if (r < 0)
     qcow2_free_now(q, first, 1);

@@ -1,5 +1,5 @@
 /* Space in the image file: refcounts, allocation, and the check that metadata is not overwritten. `lock` is held exclusive in all
- * calls but qcow2_is_metadata(), for which shared does; refcount blocks are loaded under it. */
+ * calls but qcow2_is_metadata() and qcow2_classes_of(), for which shared does; refcount blocks are loaded under it. */
 #ifndef BG_QCOW2_ALLOC_H
 #define BG_QCOW2_ALLOC_H
 
@@ -58,12 +58,25 @@ void qcow2_free_now(Qcow2 *q, uint64_t first, uint64_t count);
 
 /* ── overlap.c ── */
 
+/* What the options choose to protect. False where both ways to choose a template differ. */
+bool qcow2_overlap_classes(const Qcow2Options *options, unsigned *classes, GError **error);
+/* Whether the cluster holds metadata that data must not be written over. */
 bool qcow2_is_metadata(const Qcow2 *q, uint64_t cluster);
+/* What metadata (QCOW2_OVERLAP_…) it holds at all: none new is ever laid over other, whatever the options say. */
+unsigned qcow2_classes_of(const Qcow2 *q, uint64_t cluster);
 /* Collects where all metadata lies. False where two pieces of it share a cluster. */
 bool qcow2_overlap_build(Qcow2 *q, GError **error);
 /* The same after all of it has moved, to where it cannot. */
 void qcow2_overlap_rebuild(Qcow2 *q);
 /* After the L1 or the refcount table moved. */
 void qcow2_overlap_ranges(Qcow2 *q);
+void qcow2_overlap_add(Qcow2 *q, uint64_t cluster, unsigned class);
+
+/* ── overlap-inactive.c ── (`lock` not held; snapshots stay as they are meanwhile) */
+
+/* The clusters of the L2 tables that these snapshots' L1 tables name; *clusters is the caller's. EFBIG where they are beyond reason. */
+bool qcow2_inactive_read(Qcow2 *q, const Qcow2Snapshots *snapshots, GHashTable **clusters, GError **error);
+/* Whether they are apart from all other metadata: the disk may share them as long as it does not write to them. */
+bool qcow2_inactive_check(Qcow2 *q, GHashTable *clusters, GError **error);
 
 #endif

@@ -9,7 +9,7 @@ enum { TOLD_MAX = 16 };
 bool qcow2_bitmaps_may_own(Qcow2 *q, uint64_t cluster)
 {
   Qcow2Table *block;
-  return !qcow2_is_metadata(q, cluster) && qcow2_block_get(q, cluster / q->block_clusters, &block) == 0 && block &&
+  return !qcow2_classes_of(q, cluster) && qcow2_block_get(q, cluster / q->block_clusters, &block) == 0 && block &&
          qcow2_refcount_get(block->data, q->refcount_order, cluster % q->block_clusters) == 1;
 }
 

@@ -23,7 +23,7 @@ int qcow2_block_get(Qcow2 *q, uint64_t number, Qcow2Table **block)
 static int block_create(Qcow2 *q, uint64_t number, Qcow2Table **block)
 {
   uint64_t cluster = number * q->block_clusters;
-  if (qcow2_is_metadata(q, cluster))
+  if (qcow2_classes_of(q, cluster))
     return qcow2_damage(q, "Metadata lies at 0x%" PRIx64 ", where no refcounts are", cluster << q->cluster_bits);
   int r = qcow2_check_room(q, cluster, 1);
   if (r == 0)

@@ -1,4 +1,5 @@
 /* Read-only to read-write and back, and other cache sizes. */
+#include "drivers/qcow2/alloc.h"
 #include "drivers/qcow2/check.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@ typedef struct Change {
   bool turns;    /* it differs from the one that is */
   bool settled;
   const Qcow2Options *options;
+  unsigned overlap;                 /* that these options choose */
+  GHashTable *inactive;             /* as Qcow2.inactive will be; NULL: as it is */
   uint64_t incompatible, autoclear; /* of the header before */
 } Change;
 
@@ -68,12 +71,15 @@ bool qcow2_can_change(void *instance, const BgMode *mode, GError **error)
 bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error)
 {
   Qcow2 *q = instance;
-  if (!qcow2_can_change(q, mode, error) || !qcow2_check_version(options, q->version, error))
+  unsigned overlap;
+  if (!qcow2_can_change(q, mode, error) || !qcow2_check_version(options, q->version, error) ||
+      !qcow2_overlap_classes(options, &overlap, error))
     return false;
   Change *change = g_new0(Change, 1);
   change->writable = mode->writable;
   change->turns = mode->writable != q->writable;
   change->options = options;
+  change->overlap = overlap;
   *pending = change;
   return true;
 }
@@ -193,6 +199,15 @@ static int undo_up(Qcow2 *q, const Change *change)
   return bitmaps < 0 ? bitmaps : header;
 }
 
+/* Where the snapshots' L2 tables are, if that is asked for and not known. */
+static bool settle_inactive(Qcow2 *q, Change *change, GError **error)
+{
+  if (!(change->overlap & QCOW2_OVERLAP_INACTIVE_L2) || q->inactive)
+    return true;
+  return qcow2_inactive_read(q, &q->snapshots, &change->inactive, error) &&
+         qcow2_inactive_check(q, change->inactive, error);
+}
+
 static bool settle_up(Qcow2 *q, Change *change, GError **error)
 {
   if (!qcow2_reload(q, error) || !check_writable(q, &q->header, error) || !mend_dirty(q, error))
@@ -202,6 +217,10 @@ static bool settle_up(Qcow2 *q, Change *change, GError **error)
   change->autoclear = header.autoclear;
   if (!qcow2_writer_load(q, &header, error))
     return false;
+  if (!settle_inactive(q, change, error)) {
+    qcow2_writer_drop(q);
+    return false;
+  }
   qcow2_bitmaps_load(q);
   int r = settle_header(q, set_writer_marks, q);
   if (r == 0)
@@ -261,7 +280,7 @@ static bool settle_same(Qcow2 *q, Change *change, GError **error)
   int r = change->writable && q->bitmaps.owed ? qcow2_bitmaps_mark(q, false) : 0;
   if (r < 0)
     bg_set_error_errno(error, -r, "Cannot mark the bitmaps as in use");
-  return r == 0;
+  return r == 0 && (!change->writable || settle_inactive(q, change, error));
 }
 
 bool qcow2_change_settle(void *instance, void *pending, GError **error)
@@ -273,6 +292,12 @@ bool qcow2_change_settle(void *instance, void *pending, GError **error)
   return change->settled;
 }
 
+static void change_free(Change *change)
+{
+  g_clear_pointer(&change->inactive, g_hash_table_unref);
+  g_free(change);
+}
+
 void qcow2_change_commit(void *instance, void *pending)
 {
   Qcow2 *q = instance;
@@ -281,13 +306,18 @@ void qcow2_change_commit(void *instance, void *pending)
   q->options = change->options;
   qcow2_cache_set_limit(&q->l2, q->options->l2_cache_size);
   qcow2_cache_set_limit(&q->blocks, q->options->refcount_cache_size);
+  q->overlap = change->overlap;
+  if (change->inactive || !(q->overlap & QCOW2_OVERLAP_INACTIVE_L2))
+    g_clear_pointer(&q->inactive, g_hash_table_unref);
+  if (change->inactive)
+    q->inactive = g_steal_pointer(&change->inactive);
   q->writable = change->writable;
   pthread_rwlock_unlock(&q->lock);
   if (change->turns && !change->writable) {
     bg_bitmaps_remove_persistent(q->host->bitmaps);
     qcow2_writer_drop(q);
   }
-  g_free(change);
+  change_free(change);
 }
 
 void qcow2_change_abort(void *instance, void *pending)
@@ -299,5 +329,5 @@ void qcow2_change_abort(void *instance, void *pending)
     if (r < 0)
       q->host->event(q->host, BG_EVENT_WARNING, "The marks in the header could not be set back");
   }
-  g_free(change);
+  change_free(change);
 }

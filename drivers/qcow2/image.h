@@ -24,9 +24,31 @@
 /* Values of the option lazy-refcounts. */
 enum { QCOW2_LAZY_HEADER, QCOW2_LAZY_ON, QCOW2_LAZY_OFF };
 
+/* What data is kept from being written over: a bit each, in the order of the options overlap-check.…. */
+enum {
+  QCOW2_OVERLAP_MAIN_HEADER = 1 << 0, /* the encryption header, too */
+  QCOW2_OVERLAP_ACTIVE_L1 = 1 << 1,
+  QCOW2_OVERLAP_ACTIVE_L2 = 1 << 2,
+  QCOW2_OVERLAP_REFCOUNT_TABLE = 1 << 3,
+  QCOW2_OVERLAP_REFCOUNT_BLOCK = 1 << 4,
+  QCOW2_OVERLAP_SNAPSHOT_TABLE = 1 << 5,
+  QCOW2_OVERLAP_INACTIVE_L1 = 1 << 6,
+  QCOW2_OVERLAP_INACTIVE_L2 = 1 << 7,
+  QCOW2_OVERLAP_BITMAP_DIRECTORY = 1 << 8 /* the bitmaps' tables, too */
+};
+enum { QCOW2_OVERLAP_CLASSES = 9 };
+
+/* Values of the options overlap-check and overlap-check.template. */
+enum { QCOW2_OVERLAP_DEFAULT, QCOW2_OVERLAP_NONE, QCOW2_OVERLAP_CONSTANT, QCOW2_OVERLAP_CACHED, QCOW2_OVERLAP_ALL };
+
+/* Values of the options overlap-check.…. */
+enum { QCOW2_OVERLAP_AS_TEMPLATE, QCOW2_OVERLAP_ON, QCOW2_OVERLAP_OFF };
+
 typedef struct Qcow2Options {
   int lazy_refcounts;
-  bool discard_no_unref, pass_discard_request, pass_discard_other;
+  bool discard_no_unref, pass_discard_request, pass_discard_snapshot, pass_discard_other;
+  int overlap_check, overlap_template;
+  int overlap[QCOW2_OVERLAP_CLASSES];
   uint64_t l2_cache_size;
   uint64_t refcount_cache_size;
   int encrypt_format; /* QCOW2_CRYPT_NONE: whatever the image says */
@@ -55,6 +77,7 @@ typedef struct Qcow2Quarantined {
 /* Clusters [first, end) that hold metadata. */
 typedef struct Qcow2Range {
   uint64_t first, end;
+  unsigned classes; /* QCOW2_OVERLAP_… */
 } Qcow2Range;
 
 typedef struct Qcow2 {
@@ -90,6 +113,7 @@ typedef struct Qcow2 {
 
   /* Under `lock`. */
   const Qcow2Options *options;
+  unsigned overlap; /* QCOW2_OVERLAP_… that the options choose */
   bool writable;
   Qcow2Tables active; /* the disk's */
   uint64_t l1_offset;
@@ -105,7 +129,8 @@ typedef struct Qcow2 {
   uint64_t reftable_entries;
   uint64_t reftable_offset;
   Qcow2Cache blocks;          /* refcount blocks */
-  GHashTable *tables;         /* set of the clusters that are refcount blocks or active L2 tables */
+  GHashTable *tables;         /* clusters that are refcount blocks or active L2 tables → QCOW2_OVERLAP_… */
+  GHashTable *inactive;       /* set of the clusters that are L2 tables of snapshots; NULL: nobody asked */
   GArray *ranges;             /* Qcow2Range, sorted, disjoint: the other metadata */
   uint64_t free_hint;         /* no cluster below it is free */
   uint64_t packed_end;        /* byte behind the last compressed data, where more may follow; 0: nowhere */
@@ -334,7 +359,7 @@ typedef struct Qcow2CreateOptions {
   int encrypt_format; /* 0: none, else LUKS */
   char *key_secret, *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
   uint64_t iter_time; /* ms */
-  char *data_file; /* NULL: none */
+  char *data_file;    /* NULL: none */
   bool data_file_raw;
 } Qcow2CreateOptions;
 

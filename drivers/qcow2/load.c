@@ -79,6 +79,7 @@ void qcow2_writer_drop(Qcow2 *q)
   q->packed_end = 0;
   qcow2_cache_clear(&q->blocks);
   g_hash_table_remove_all(q->tables);
+  g_clear_pointer(&q->inactive, g_hash_table_unref);
   g_array_set_size(q->ranges, 0);
   for (guint i = 0; i < q->quarantine->len; i++) /* the file cannot be punched any more */
     g_array_index(q->quarantine, Qcow2Quarantined, i).unmap = false;

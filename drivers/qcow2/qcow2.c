@@ -1,10 +1,20 @@
 /* The qcow2 driver: open, close, and the table of what the other files do. */
+#include "drivers/qcow2/alloc.h"
 #include "drivers/qcow2/check.h"
 
 #include <errno.h>
 
 static const char *const encrypt_formats[] = {"auto", "aes", "luks", NULL}; /* in the order of QCOW2_CRYPT_… */
 static const char *const lazy_values[] = {"header", "on", "off", NULL};
+
+static const char *const overlap_templates[] = {"default", "none", "constant", "cached", "all", NULL};
+static const char *const overlap_values[] = {"template", "on", "off", NULL};
+
+#define OVERLAP_OPTION(number, class, text)                                                                            \
+  {                                                                                                                    \
+    .name = "overlap-check." class, .type = BG_OPTION_ENUM, .offset = offsetof(Qcow2Options, overlap[number]),         \
+    .values = overlap_values, .changeable = true, .help = "Whether data is kept off " text                             \
+  }
 
 static const BgOption options[] = {
     {.name = "lazy-refcounts",
@@ -25,11 +35,39 @@ static const BgOption options[] = {
      .changeable = true,
      .help = "Whether space that discards and zeroing free is discarded in the file, too, where the node's discard is "
              "unmap"},
+    {.name = "pass-discard-snapshot",
+     .type = BG_OPTION_BOOL,
+     .offset = offsetof(Qcow2Options, pass_discard_snapshot),
+     .fallback = "on",
+     .changeable = true,
+     .help = "Whether space that deleting, applying or taking a snapshot frees is discarded in the file, too"},
     {.name = "pass-discard-other",
      .type = BG_OPTION_BOOL,
      .offset = offsetof(Qcow2Options, pass_discard_other),
      .changeable = true,
      .help = "Whether space that is freed for any other reason is discarded in the file, too"},
+    {.name = "overlap-check",
+     .type = BG_OPTION_ENUM,
+     .offset = offsetof(Qcow2Options, overlap_check),
+     .values = overlap_templates,
+     .changeable = true,
+     .help = "Off which metadata data is kept: constant is the header and the tables of a fixed place, cached (the "
+             "default) all but the L2 tables of snapshots"},
+    {.name = "overlap-check.template",
+     .type = BG_OPTION_ENUM,
+     .offset = offsetof(Qcow2Options, overlap_template),
+     .values = overlap_templates,
+     .changeable = true,
+     .help = "The same as overlap-check"},
+    OVERLAP_OPTION(0, "main-header", "the header and the encryption header"),
+    OVERLAP_OPTION(1, "active-l1", "the L1 table"),
+    OVERLAP_OPTION(2, "active-l2", "the L2 tables"),
+    OVERLAP_OPTION(3, "refcount-table", "the refcount table"),
+    OVERLAP_OPTION(4, "refcount-block", "the refcount blocks"),
+    OVERLAP_OPTION(5, "snapshot-table", "the snapshot table"),
+    OVERLAP_OPTION(6, "inactive-l1", "the L1 tables of snapshots"),
+    OVERLAP_OPTION(7, "inactive-l2", "the L2 tables of snapshots, which every first writer then looks for"),
+    OVERLAP_OPTION(8, "bitmap-directory", "the directory of bitmaps and the bitmaps' tables"),
     {.name = "l2-cache-size",
      .type = BG_OPTION_SIZE,
      .offset = offsetof(Qcow2Options, l2_cache_size),
@@ -75,6 +113,7 @@ static void qcow2_close(void *instance)
   qcow2_cache_destroy(&q->l2);
   qcow2_cache_destroy(&q->blocks);
   g_hash_table_unref(q->tables);
+  g_clear_pointer(&q->inactive, g_hash_table_unref);
   g_hash_table_unref(q->quarantined);
   g_hash_table_unref(q->held);
   g_hash_table_unref(q->l1_dirty);
@@ -199,7 +238,8 @@ static void *qcow2_open(BgHost *host, const void *opts, const BgMode *mode, GErr
   if (!host->need_child(host, "file", BG_ROLE_DATA | BG_ROLE_METADATA | BG_ROLE_PRIMARY, NULL, NULL, &file, error) ||
       !qcow2_header_read(file, &header, error))
     return NULL;
-  if (!qcow2_check_version(opts, header.version, error)) {
+  unsigned overlap;
+  if (!qcow2_overlap_classes(opts, &overlap, error) || !qcow2_check_version(opts, header.version, error)) {
     qcow2_header_clear(&header);
     return NULL;
   }

@@ -14,7 +14,7 @@ void qcow2_reftable_set(Qcow2 *q, uint64_t number, uint64_t cluster)
 {
   q->reftable[number] = cluster << q->cluster_bits;
   g_hash_table_add(q->reftable_dirty, GSIZE_TO_POINTER(number / 64));
-  g_hash_table_add(q->tables, GSIZE_TO_POINTER(cluster));
+  qcow2_overlap_add(q, cluster, QCOW2_OVERLAP_REFCOUNT_BLOCK);
 }
 
 /* Blocks count themselves, the table and the payload: more of one can need more of the other. */
@@ -80,7 +80,7 @@ static void replace_table(Qcow2 *q, uint64_t *table, uint64_t cluster, uint64_t 
 static int area_check(Qcow2 *q, uint64_t first, uint64_t count)
 {
   for (uint64_t i = 0; i < count; i++)
-    if (qcow2_is_metadata(q, first + i))
+    if (qcow2_classes_of(q, first + i))
       return qcow2_damage(q, "Metadata lies where no refcounts are");
   return qcow2_check_room(q, first, count);
 }

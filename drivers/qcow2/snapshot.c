@@ -133,12 +133,14 @@ typedef struct Plan {
   Qcow2Transaction t;
   Qcow2Tables tables; /* of the disk, owned */
   Qcow2State state;
+  GHashTable *inactive; /* as Qcow2.inactive will be */
 } Plan;
 
 static void plan_clear(Plan *plan)
 {
   qcow2_transaction_clear(&plan->t);
   g_free(plan->tables.l1);
+  g_clear_pointer(&plan->inactive, g_hash_table_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Plan, plan_clear)
 
@@ -199,16 +201,19 @@ static void adopt(Plan *plan, Qcow2Snapshots *snapshots)
   pthread_rwlock_wrlock(&q->lock);
   Qcow2Tables tables = q->active;
   Qcow2Snapshots old = q->snapshots;
+  GHashTable *inactive = q->inactive;
   q->active = plan->tables;
   q->l1_offset = plan->state.l1_offset;
   q->snapshots = *snapshots;
   q->snapshots_offset = plan->state.snapshots_offset;
   q->snapshots_version++;
+  q->inactive = plan->inactive;
   qcow2_cache_clear(&q->l2);
   qcow2_overlap_rebuild(q);
   pthread_rwlock_unlock(&q->lock);
   atomic_store(&q->size, plan->state.size);
   plan->tables = tables;
+  plan->inactive = inactive;
   *snapshots = old;
 }
 
@@ -221,13 +226,15 @@ static int plan_commit(Plan *plan)
                         .snapshots_offset = plan->state.snapshots_offset,
                         .snapshot_count = plan->state.snapshot_count};
   g_autoptr(GError) error = NULL;
-  if (!qcow2_snapshots_read(q->file, &header, &snapshots, &error))
+  if (!qcow2_snapshots_read(q->file, &header, &snapshots, &error) ||
+      (q->inactive && !qcow2_inactive_read(q, &snapshots, &plan->inactive, &error)))
     return -bg_error_errno(error);
   int r = qcow2_transaction_commit(&plan->t, &plan->state);
   if (r < 0)
     return r;
   adopt(plan, &snapshots);
-  qcow2_transaction_give_back(&plan->t);
+  if (q->options->pass_discard_snapshot)
+    qcow2_transaction_give_back(&plan->t);
   return 0;
 }
 

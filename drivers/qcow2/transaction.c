@@ -189,7 +189,7 @@ static int find_run(Qcow2Transaction *t, uint64_t count, uint64_t *first)
     if (r < 0)
       return r;
     bool free = is_free(t, &counts, cluster);
-    if (free && qcow2_is_metadata(q, cluster))
+    if (free && qcow2_classes_of(q, cluster))
       return qcow2_damage(q, "The metadata at 0x%" PRIx64 " has a refcount of zero", cluster << q->cluster_bits);
     run = free ? run + 1 : 0;
     *first = cluster + 1 - run;

@@ -46,7 +46,7 @@ int qcow2_transaction_take(Qcow2Transaction *transaction, uint64_t count, uint64
 int qcow2_transaction_put(Qcow2Transaction *transaction, const void *data, uint64_t length, uint64_t *offset);
 
 /* Writes the refcounts and then the header: when this returns 0 all is durable, refcount table and space are the new ones in memory, too, and the
- * caller takes over the rest, then calls qcow2_transaction_give_back(). After an error the old state is true, on disk as in memory; where
+ * caller takes over the rest, then may call qcow2_transaction_give_back(). After an error the old state is true, on disk as in memory; where
  * even that could not be written, the next hand-out does it first. */
 int qcow2_transaction_commit(Qcow2Transaction *transaction, const Qcow2State *state);
 /* Tells the host of the space that is free now. */

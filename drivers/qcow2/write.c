@@ -77,7 +77,7 @@ int qcow2_l2_own(Qcow2 *q, uint64_t offset, Qcow2Table **table)
   *table = qcow2_cache_insert(&q->l2, cluster << q->cluster_bits, g_steal_pointer(&data));
   (*table)->fresh = true;
   qcow2_table_mark(&q->l2, *table, 0, q->cluster_size);
-  g_hash_table_add(q->tables, GSIZE_TO_POINTER(cluster));
+  qcow2_overlap_add(q, cluster, QCOW2_OVERLAP_ACTIVE_L2);
   qcow2_l1_set(q, index, cluster << q->cluster_bits | QCOW2_COPIED);
   return 0;
 }

@@ -99,6 +99,23 @@ Test(bitmaps, writes)
   tear_down(&f);
 }
 
+Test(bitmaps, compressed_writes)
+{
+  Fixture f;
+  set_up(&f, "");
+  BgNode *top = scratch_add(&f.scratch, "driver=compress,node-name=top,auto-read-only=on,file=disk");
+  bg_user_free(f.user);
+  f.user = scratch_writer(top);
+  write_at(f.user, 3 * CLUSTER, CLUSTER, 'x');
+  assert_marked(f.disk, "196608+65536");
+  write_at(f.user, 2 * CLUSTER - 100, 200, 'y'); /* what is read around it did not change */
+  assert_marked(f.disk, "130560+1024");
+  assert_marked(f.disk, "");
+  g_autofree char *off = take(f.disk, "off");
+  cr_assert_str_eq(off, "");
+  tear_down(&f);
+}
+
 Test(bitmaps, zeros_and_discards)
 {
   Fixture f;

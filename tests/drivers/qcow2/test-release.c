@@ -1,5 +1,7 @@
 #include "tests/drivers/qcow2/image.h"
 
+#include "drivers/registry.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
@@ -126,6 +128,32 @@ Test(qcow2_release, passes_on_as_told)
     cr_assert_eq(image_write_special(image, bytes, CLUSTER, CLUSTER), 0);
     cr_assert_eq(image_flush(image), 0);
     cr_assert_eq(mem_child_count(file, MEM_DISCARD), cases[i].replaced);
+    image_close(image);
+    image_assert_sound(file, false);
+  }
+}
+
+/* What a snapshot alone had is discarded in the file when it goes, unless told otherwise. */
+Test(qcow2_release, passes_on_what_snapshots_free)
+{
+  static const char *const options[] = {NULL, "pass-discard-snapshot=off", "pass-discard-snapshot=on"};
+  for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+    const BgDriver *driver = bg_driver_find("qcow2");
+    g_autoptr(BgChild) file = image_create(1 << 20, "cluster_size=4096", NULL, NULL);
+    Image *image = image_open_writable(file, options[i], NULL, 0);
+    uint8_t bytes[8 * CLUSTER];
+    memset(bytes, 0x55, sizeof bytes);
+    cr_assert_eq(image_write(image, bytes, sizeof bytes, 0), 0);
+    cr_assert(driver->snapshot_create(image_instance(image), "one", NULL));
+    cr_assert_eq(image_write(image, bytes, sizeof bytes, 0), 0);
+    cr_assert_eq(image_flush(image), 0);
+    mem_child_reset_counts(file);
+    cr_assert(driver->snapshot_delete(image_instance(image), "1", NULL));
+    cr_assert_eq(image_flush(image), 0);
+    cr_assert_eq(mem_child_count(file, MEM_DISCARD) > 0, i != 1, "%s", options[i]);
+    int64_t size = file->ops->size(file);
+    cr_assert_eq(image_write(image, bytes, sizeof bytes, 512 << 10), 0);
+    cr_assert_eq(file->ops->size(file), size, "the space is free all the same");
     image_close(image);
     image_assert_sound(file, false);
   }
