@@ -427,11 +427,11 @@ Test(qcow2_bitmaps, abort_sets_marks_back)
   Image *image = image_open(file, NULL, NULL, 0, NULL);
   const BgDriver *driver = bg_driver_find("qcow2");
   void *instance = image_instance(image), *pending;
-  struct {
-    uint64_t l2, refcounts, more[8];
-  } options = {1 << 20, 1 << 20, {0}}; /* as the driver's options are */
+  g_autoptr(BgDict) none = bg_dict_new();
+  g_autofree void *options = g_malloc0(driver->options_size);
+  cr_assert(bg_options_parse(driver->options, none, options, NULL));
   BgMode up = {.writable = true};
-  cr_assert(driver->change_open(instance, &up, &options, &pending, NULL));
+  cr_assert(driver->change_open(instance, &up, options, &pending, NULL));
   cr_assert(driver->change_settle(instance, pending, NULL));
   cr_assert_eq(flags(file, "a"), QCOW2_BITMAP_IN_USE | QCOW2_BITMAP_AUTO);
   driver->change_abort(instance, pending);
@@ -440,7 +440,7 @@ Test(qcow2_bitmaps, abort_sets_marks_back)
 
   cr_assert(image_set_writable(image, true, NULL));
   cr_assert_eq(image_write(image, "x", 1, 0), 0);
-  cr_assert(driver->change_open(instance, &(BgMode){0}, &options, &pending, NULL));
+  cr_assert(driver->change_open(instance, &(BgMode){0}, options, &pending, NULL));
   cr_assert(driver->change_settle(instance, pending, NULL));
   cr_assert_eq(flags(file, "a"), QCOW2_BITMAP_AUTO);
   driver->change_abort(instance, pending);

@@ -85,11 +85,11 @@ Test(qcow2_change, abort_sets_marks_back)
   Image *image = image_open(file, NULL, NULL, 0, NULL);
   const BgDriver *driver = bg_driver_find("qcow2");
   void *instance = image_instance(image), *pending;
-  struct {
-    uint64_t l2, refcounts;
-  } options = {1 << 20, 1 << 20}; /* as the driver's options are */
+  g_autoptr(BgDict) none = bg_dict_new();
+  g_autofree void *options = g_malloc0(driver->options_size);
+  cr_assert(bg_options_parse(driver->options, none, options, NULL));
   BgMode up = {.writable = true};
-  cr_assert(driver->change_open(instance, &up, &options, &pending, NULL));
+  cr_assert(driver->change_open(instance, &up, options, &pending, NULL));
   cr_assert(driver->change_settle(instance, pending, NULL));
   cr_assert_eq(header_bits(file, QCOW2_H_INCOMPATIBLE), QCOW2_INCOMPAT_DIRTY);
   driver->change_abort(instance, pending);
@@ -97,7 +97,7 @@ Test(qcow2_change, abort_sets_marks_back)
   cr_assert_eq(header_bits(file, QCOW2_H_AUTOCLEAR), 8);
 
   cr_assert(image_set_writable(image, true, NULL));
-  cr_assert(driver->change_open(instance, &(BgMode){0}, &options, &pending, NULL));
+  cr_assert(driver->change_open(instance, &(BgMode){0}, options, &pending, NULL));
   cr_assert(driver->change_settle(instance, pending, NULL));
   cr_assert_eq(header_bits(file, QCOW2_H_INCOMPATIBLE), 0);
   driver->change_abort(instance, pending);
