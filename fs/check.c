@@ -1,5 +1,6 @@
 #include "fs/check.h"
 
+#include "fs/subcommand.h"
 #include "graph/check.h"
 #include "graph/escape.h"
 
@@ -13,44 +14,55 @@
 
 enum { EXIT_CANNOT = 1, EXIT_USAGE = 1, EXIT_CORRUPT = 2, EXIT_LEAKS = 3, EXIT_NO_CHECK = 63 };
 
+static const BgfsSubcommand command = {
+    .name = "blockgraphfs check",
+    .operands = "IMAGE",
+    .most = 1,
+    .summary =
+        "Checks whether an image holds together: counts all references in it and compares them with what it says of "
+        "itself.",
+    .description =
+        "Exit status: 0 nothing is wrong (any more), 1 it could not be checked, 2 corruptions, 3 only leaked space,\n"
+        "63 the format has no check. An image that others have open for writing is refused.\n",
+    .usage_status = EXIT_USAGE,
+};
+
 typedef struct Arguments {
   char *repair, *format;
-  char **rest;
-  gboolean json, quiet, help;
+  char **images;
+  gboolean json, quiet;
 } Arguments;
 
 static void arguments_clear(Arguments *arguments)
 {
   g_free(arguments->repair);
   g_free(arguments->format);
-  g_strfreev(arguments->rest);
+  g_strfreev(arguments->images);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
 
-static GOptionContext *make_context(Arguments *arguments)
+static bool parse_repair(const char *repair, BgFix *fix)
+{
+  *fix = !repair ? BG_FIX_NONE : strcmp(repair, "all") == 0 ? BG_FIX_ALL : BG_FIX_LEAKS;
+  return *fix != BG_FIX_LEAKS || strcmp(repair, "leaks") == 0;
+}
+
+static bool parse(Arguments *a, BgFix *fix, int argc, char **argv, int *status)
 {
   const GOptionEntry entries[] = {
-      {"repair", 'r', 0, G_OPTION_ARG_FILENAME, &arguments->repair, "Mend what is wrong: leaked space only, or all",
+      {"repair", 'r', 0, G_OPTION_ARG_FILENAME, &a->repair, "Mend what is wrong: leaked space only, or all",
        "leaks|all"},
-      {"format", 'f', 0, G_OPTION_ARG_FILENAME, &arguments->format, "IMAGE's format (default: found by content)",
-       "FORMAT"},
-      {"json", 0, 0, G_OPTION_ARG_NONE, &arguments->json, "Print the result as JSON, with qemu-img's names", NULL},
-      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &arguments->quiet, "Print nothing but errors", NULL},
-      {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "Print this text", NULL},
-      {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->rest, NULL, NULL},
+      {"format", 'f', 0, G_OPTION_ARG_FILENAME, &a->format, "IMAGE's format (default: found by content)", "FORMAT"},
+      {"json", 0, 0, G_OPTION_ARG_NONE, &a->json, "Print the result as JSON, with qemu-img's names", NULL},
+      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &a->quiet, "Print nothing but errors", NULL},
       {NULL},
   };
-  GOptionContext *context = g_option_context_new("IMAGE");
-  g_option_context_set_summary(context,
-                               "Checks whether an image holds together: counts all references in it and compares "
-                               "them with what it says of itself.");
-  g_option_context_set_description(
-      context,
-      "Exit status: 0 nothing is wrong (any more), 1 it could not be checked, 2 corruptions, 3 only leaked space,\n"
-      "63 the format has no check. An image that others have open for writing is refused.\n");
-  g_option_context_set_help_enabled(context, FALSE);
-  g_option_context_add_main_entries(context, entries, NULL);
-  return context;
+  if (!bgfs_subcommand_parse(&command, entries, argc, argv, &a->images, status))
+    return false;
+  if (parse_repair(a->repair, fix))
+    return true;
+  *status = bgfs_subcommand_usage(&command, "--repair is 'leaks' or 'all'");
+  return false;
 }
 
 /* ── while it runs ── */
@@ -161,7 +173,7 @@ static void print_text(const BgCheckResult *result)
     printf("The image ends at byte %" PRIu64 " of its file.\n", result->image_end_offset);
 }
 
-static int status(const BgCheckResult *result)
+static int exit_status(const BgCheckResult *result)
 {
   if (result->check_errors)
     return EXIT_CANNOT;
@@ -172,32 +184,9 @@ static int status(const BgCheckResult *result)
 
 /* ── the command ── */
 
-static bool check_arguments(const Arguments *arguments, BgFix *fix, GError **error)
-{
-  guint count = arguments->rest ? g_strv_length(arguments->rest) : 0;
-  *fix = BG_FIX_NONE;
-  if (count != 1) {
-    bg_set_error(error, EINVAL, count ? "one argument too many" : "IMAGE is missing");
-    return false;
-  }
-  if (!arguments->repair)
-    return true;
-  *fix = strcmp(arguments->repair, "all") == 0 ? BG_FIX_ALL : BG_FIX_LEAKS;
-  if (*fix == BG_FIX_ALL || strcmp(arguments->repair, "leaks") == 0)
-    return true;
-  bg_set_error(error, EINVAL, "--repair is 'leaks' or 'all'");
-  return false;
-}
-
-static int usage(const GError *error)
-{
-  fprintf(stderr, "blockgraphfs check: %s\n", error->message);
-  return EXIT_USAGE;
-}
-
 static int run(const Arguments *arguments, BgFix fix)
 {
-  const char *filename = arguments->rest[0];
+  const char *filename = arguments->images[0];
   const BgDriver *driver = NULL;
   BgCheckResult result;
   g_autoptr(GError) error = NULL;
@@ -208,29 +197,20 @@ static int run(const Arguments *arguments, BgFix fix)
   bool checked = bg_check_image(filename, arguments->format, fix, &show.watcher, &result, &driver, &error);
   clear_bar(&show);
   if (!checked) {
-    fprintf(stderr, "blockgraphfs check: %s: %s\n", filename, error->message);
+    bgfs_subcommand_fail(&command, filename, error->message);
     return driver && !driver->check ? EXIT_NO_CHECK : EXIT_CANNOT;
   }
   if (arguments->json)
     print_json(filename, driver, &result);
   else if (!arguments->quiet)
     print_text(&result);
-  return status(&result);
+  return exit_status(&result);
 }
 
 int bgfs_check(int argc, char **argv)
 {
-  g_set_prgname("blockgraphfs check");
   g_auto(Arguments) arguments = {0};
-  g_autoptr(GOptionContext) context = make_context(&arguments);
-  g_autoptr(GError) error = NULL;
   BgFix fix;
-  if (!g_option_context_parse(context, &argc, &argv, &error))
-    return usage(error);
-  if (arguments.help) {
-    g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
-    fputs(text, stdout);
-    return EXIT_SUCCESS;
-  }
-  return check_arguments(&arguments, &fix, &error) ? run(&arguments, fix) : usage(error);
+  int status;
+  return parse(&arguments, &fix, argc, argv, &status) ? run(&arguments, fix) : status;
 }

@@ -2,6 +2,7 @@
 
 #include "drivers/registry.h"
 #include "fs/secret.h"
+#include "fs/subcommand.h"
 #include "graph/blockdev.h"
 #include "graph/create.h"
 
@@ -10,10 +11,20 @@
 
 enum { EXIT_USAGE = 2 };
 
+static const BgfsSubcommand command = {
+    .name = "blockgraphfs create",
+    .operands = "FILE [SIZE]",
+    .most = 2,
+    .summary = "Makes a new, empty disk image. SIZE is in bytes, or with K, M, G, T, P or E behind it; with -b it may\n"
+               "be left out: BASE's size. FILE must not exist.",
+    .description = "Example:\n"
+                   "  blockgraphfs create -f qcow2 -b base.raw -F raw overlay.qcow2\n",
+    .usage_status = EXIT_USAGE,
+};
+
 typedef struct Arguments {
   char *format, *backing, *backing_format;
-  char **options, **secrets, **rest;
-  gboolean help;
+  char **options, **secrets, **operands;
 } Arguments;
 
 static void arguments_clear(Arguments *arguments)
@@ -23,37 +34,26 @@ static void arguments_clear(Arguments *arguments)
   g_free(arguments->backing_format);
   g_strfreev(arguments->options);
   g_strfreev(arguments->secrets);
-  g_strfreev(arguments->rest);
+  g_strfreev(arguments->operands);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
 
-static GOptionContext *make_context(Arguments *arguments)
+static bool parse(Arguments *a, int argc, char **argv, int *status)
 {
   const GOptionEntry entries[] = {
-      {"format", 'f', 0, G_OPTION_ARG_FILENAME, &arguments->format, "The new image's format", "FORMAT"},
-      {"backing", 'b', 0, G_OPTION_ARG_FILENAME, &arguments->backing,
+      {"format", 'f', 0, G_OPTION_ARG_FILENAME, &a->format, "The new image's format", "FORMAT"},
+      {"backing", 'b', 0, G_OPTION_ARG_FILENAME, &a->backing,
        "The disk that shows where the new one has nothing of its own", "BASE"},
-      {"backing-format", 'F', 0, G_OPTION_ARG_FILENAME, &arguments->backing_format, "BASE's format", "FORMAT"},
-      {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->options, "The format's options (see --driver-help)",
+      {"backing-format", 'F', 0, G_OPTION_ARG_FILENAME, &a->backing_format, "BASE's format", "FORMAT"},
+      {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->options, "The format's options (see --driver-help)",
        "OPT=VALUE[,…]"},
-      {"secret", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->secrets,
+      {"secret", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a->secrets,
        "A passphrase for encrypt.key-secret; without file= it is asked for (repeatable)",
        "id=ID[,file=PATH][,format=raw|base64]"},
-      {"object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->secrets, "The same, as QEMU spells it",
-       "secret,id=ID,…"},
-      {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "Print this text", NULL},
-      {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->rest, NULL, NULL},
+      {"object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a->secrets, "The same, as QEMU spells it", "secret,id=ID,…"},
       {NULL},
   };
-  GOptionContext *context = g_option_context_new("FILE [SIZE]");
-  g_option_context_set_summary(
-      context, "Makes a new, empty disk image. SIZE is in bytes, or with K, M, G, T, P or E behind it; with -b it may\n"
-               "be left out: BASE's size. FILE must not exist.");
-  g_option_context_set_description(context, "Example:\n"
-                                            "  blockgraphfs create -f qcow2 -b base.raw -F raw overlay.qcow2\n");
-  g_option_context_set_help_enabled(context, FALSE);
-  g_option_context_add_main_entries(context, entries, NULL);
-  return context;
+  return bgfs_subcommand_parse(&command, entries, argc, argv, &a->operands, status);
 }
 
 static bool take_options(BgDict *dict, char **texts, GError **error)
@@ -76,32 +76,18 @@ static bool take_options(BgDict *dict, char **texts, GError **error)
 
 static bool check(const Arguments *arguments, uint64_t *size, GError **error)
 {
-  guint count = arguments->rest ? g_strv_length(arguments->rest) : 0;
-  if (!arguments->format) {
+  const char *given = arguments->operands[1];
+  *size = UINT64_MAX;
+  if (!arguments->format)
     bg_set_error(error, EINVAL, "-f FORMAT is missing");
-    return false;
-  }
-  if (!arguments->backing != !arguments->backing_format) {
+  else if (!arguments->backing != !arguments->backing_format)
     bg_set_error(error, EINVAL,
                  arguments->backing ? "-F FORMAT is missing: BASE's format" : "-F is of use with -b only");
-    return false;
-  }
-  if (count == 0 || count > 2) {
-    bg_set_error(error, EINVAL, count ? "one argument too many" : "FILE is missing");
-    return false;
-  }
-  if (count == 1 && !arguments->backing) {
+  else if (!given && !arguments->backing)
     bg_set_error(error, EINVAL, "SIZE is missing");
-    return false;
-  }
-  *size = UINT64_MAX;
-  return count == 1 || bg_parse_size(arguments->rest[1], size, error);
-}
-
-static int usage(const GError *error)
-{
-  fprintf(stderr, "blockgraphfs create: %s\n", error->message);
-  return EXIT_USAGE;
+  else
+    return !given || bg_parse_size(given, size, error);
+  return false;
 }
 
 static BgSecrets *load_secrets(const Arguments *arguments, GError **error)
@@ -114,25 +100,19 @@ static BgSecrets *load_secrets(const Arguments *arguments, GError **error)
 
 int bgfs_create(int argc, char **argv)
 {
-  g_set_prgname("blockgraphfs create");
   g_auto(Arguments) arguments = {0};
-  g_autoptr(GOptionContext) context = make_context(&arguments);
   g_autoptr(GError) error = NULL;
   g_autoptr(BgDict) options = bg_dict_new();
   uint64_t size;
-  if (!g_option_context_parse(context, &argc, &argv, &error))
-    return usage(error);
-  if (arguments.help) {
-    g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
-    fputs(text, stdout);
-    return EXIT_SUCCESS;
-  }
+  int status;
+  if (!parse(&arguments, argc, argv, &status))
+    return status;
   if (!check(&arguments, &size, &error) || !take_options(options, arguments.options, &error))
-    return usage(error);
+    return bgfs_subcommand_usage(&command, error->message);
+  const char *filename = arguments.operands[0];
   g_autoptr(BgSecrets) secrets = load_secrets(&arguments, &error);
-  if (secrets && bg_create_image(arguments.format, arguments.rest[0], size, options, arguments.backing,
-                                 arguments.backing_format, secrets, &error))
+  if (secrets && bg_create_image(arguments.format, filename, size, options, arguments.backing, arguments.backing_format,
+                                 secrets, &error))
     return EXIT_SUCCESS;
-  fprintf(stderr, "blockgraphfs create: %s: %s\n", arguments.rest[0], error->message);
-  return EXIT_FAILURE;
+  return bgfs_subcommand_fail(&command, filename, error->message);
 }

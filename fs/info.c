@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { EXIT_USAGE = 2 };
+
 /* The driver's fact of that name; NULL: none. */
 static GVariant *fact(const BgSeenNode *seen, const char *name)
 {
@@ -223,13 +225,19 @@ static void show(const BgfsLook *look)
   printf("%s\n", text);
 }
 
+static const BgfsSubcommand command = {
+    .name = "blockgraphfs info",
+    .operands = "IMAGE",
+    .most = 1,
+    .summary = "Tells what an image is: its format, sizes, backing file, snapshots.",
+    .usage_status = EXIT_USAGE,
+};
+
 int bgfs_info(int argc, char **argv)
 {
-  g_set_prgname("blockgraphfs info");
   g_auto(BgfsLook) look = {0};
   int status;
-  if (!bgfs_look_open(&look, argc, argv, "Tells what an image is: its format, sizes, backing file, snapshots.", false,
-                      &status))
+  if (!bgfs_look_open(&look, &command, argc, argv, false, &status))
     return status;
   show(&look);
   return EXIT_SUCCESS;

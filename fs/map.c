@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { EXIT_USAGE = 2 };
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgUser, bg_user_free)
 
 static const char *word(bool value)
@@ -65,14 +67,19 @@ static int show(const BgfsLook *look)
   return EXIT_SUCCESS;
 }
 
+static const BgfsSubcommand command = {
+    .name = "blockgraphfs map",
+    .operands = "IMAGE",
+    .most = 1,
+    .summary = "Tells where the bytes of an image's disk are: in which file of the chain, and at which offset.",
+    .usage_status = EXIT_USAGE,
+};
+
 int bgfs_map(int argc, char **argv)
 {
-  g_set_prgname("blockgraphfs map");
   g_auto(BgfsLook) look = {0};
   int status;
-  if (bgfs_look_open(&look, argc, argv,
-                     "Tells where the bytes of an image's disk are: in which file of the chain, and at which offset.",
-                     true, &status))
+  if (bgfs_look_open(&look, &command, argc, argv, true, &status))
     status = show(&look);
   return status;
 }
