@@ -17,6 +17,7 @@ struct CrashFormat {
   const char
       *backing;    /* the name of the backing file in the image, such that foreign programs can open it; NULL: none */
   bool special;    /* writes are compressed where data gets smaller, as most then does */
+  bool snapshots;  /* the script takes, applies and deletes internal snapshots, too */
   bool dirty_mark; /* a writer marks the image; after a crash the next one mends it */
 
   /* Changes the closed image before the script runs (an internal snapshot, say). NULL: nothing. */

@@ -110,7 +110,7 @@ static void run_all(const Arguments *a, Totals *totals)
 int main(int argc, char **argv)
 {
   Arguments a = {
-      .states = 500, .seed = 1, .stride = 150, .operations = 200, .cut = -1, .error = -1, .how = g_strdup("all")};
+      .states = 500, .seed = 1, .stride = 240, .operations = 200, .cut = -1, .error = -1, .how = g_strdup("all")};
   Totals totals = {0};
   if (!parse(&argc, &argv, &a))
     return 2;

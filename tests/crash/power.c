@@ -25,7 +25,8 @@ static bool judge_reading(const Session *s, BgChild *disk, size_t cut, uint8_t *
   *content = session_read_all(s, shim, error);
   *size = (uint64_t)shim_size(shim);
   return *content && shadow_allows(s->shadow, cut, *content, *size, error) &&
-         s->format->judge(s->format, disk, error) && judge_changes(s, disk, *content, *size, error);
+         session_allows_snapshots(s, cut, shim, error) && s->format->judge(s->format, disk, error) &&
+         judge_changes(s, disk, *content, *size, error);
 }
 
 bool power_judge(const Session *s, Replay *replay, size_t cut, PowerCut how, uint64_t seed, GError **error)
@@ -37,7 +38,7 @@ bool power_judge(const Session *s, Replay *replay, size_t cut, PowerCut how, uin
 }
 
 /* Writes to the disk here and there, closes it, and judges it again. */
-static bool judge_writing(const Session *s, BgChild *disk, uint8_t *content, uint64_t size, uint64_t seed,
+static bool judge_writing(const Session *s, BgChild *disk, size_t cut, uint8_t *content, uint64_t size, uint64_t seed,
                           GError **error)
 {
   g_autoptr(Shim) shim = session_open(s, disk, error);
@@ -55,7 +56,7 @@ static bool judge_writing(const Session *s, BgChild *disk, uint8_t *content, uin
     }
   }
   g_autofree uint8_t *seen = shim_set_writable(shim, false, error) ? session_read_all(s, shim, error) : NULL;
-  if (!seen || !s->format->judge(s->format, disk, error))
+  if (!seen || !session_allows_snapshots(s, cut, shim, error) || !s->format->judge(s->format, disk, error))
     return false;
   if (memcmp(seen, content, size) != 0)
     bg_set_error(error, EILSEQ, "reads as something else after it was written to");
@@ -78,7 +79,7 @@ static bool judge_state(const Session *s, Replay *replay, size_t cut, PowerCut h
   if (!all && number % WRITE_EVERY != 0)
     return true;
   result->written++;
-  return judge_writing(s, disk, content, size, seed, error);
+  return judge_writing(s, disk, cut, content, size, seed, error);
 }
 
 static void report(const Session *s, uint64_t seed, size_t cut, PowerCut how, const GError *error)

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { SECTOR = SHADOW_SECTOR, WARM_UP = 60 };
+enum { SECTOR = SHADOW_SECTOR, WARM_UP = 60, SNAPSHOT_EVERY = 10, MOST_SNAPSHOTS = 4 };
 
 /* Every eight bytes say where they are and what they were written by, so that nothing is mistaken for something else. */
 static void fill(uint8_t *data, uint64_t length, uint64_t seed)
@@ -65,7 +65,20 @@ uint8_t *session_read_all(const Session *s, Shim *shim, GError **error)
 bool session_check(Session *s, GError **error)
 {
   g_autofree uint8_t *content = session_read_all(s, s->shim, error);
-  return content && shadow_equals(s->shadow, content, (uint64_t)shim_size(s->shim), error);
+  return content && shadow_equals(s->shadow, content, (uint64_t)shim_size(s->shim), error) &&
+         snapshots_equal(s->snapshots, s->shim, error);
+}
+
+bool session_allows_snapshots(const Session *s, size_t cut, Shim *shim, GError **error)
+{
+  return snapshots_allow(s->snapshots, cut, shim, error);
+}
+
+/* All that was done is durable. */
+static void flushed(Session *s)
+{
+  shadow_flushed(s->shadow, record_length(s->record));
+  snapshots_flushed(s->snapshots, record_length(s->record));
 }
 
 bool session_set_writable(Session *s, bool writable, GError **error)
@@ -74,7 +87,7 @@ bool session_set_writable(Session *s, bool writable, GError **error)
   if (!shim_set_writable(s->shim, writable, error))
     return false;
   if (was && !writable)
-    shadow_flushed(s->shadow, record_length(s->record));
+    flushed(s);
   return true;
 }
 
@@ -144,7 +157,7 @@ static void step_flush(Session *s, Step *step)
   g_snprintf(step->text, sizeof step->text, "flush");
   step->rc = shim_flush(s->shim);
   if (step->rc == 0)
-    shadow_flushed(s->shadow, record_length(s->record));
+    flushed(s);
 }
 
 static void step_read(Session *s, Step *step, GError **error)
@@ -157,8 +170,88 @@ static void step_read(Session *s, Step *step, GError **error)
   step->length = 0;
 }
 
+/* ── snapshots: each call is whole and durable when it returns, or has changed nothing ── */
+
+static const BgDriver *driver_of(const Session *s)
+{
+  return bg_driver_find(s->format->driver);
+}
+
+/* The id of that snapshot, the caller's. */
+static char *id_of(Session *s, const char *name)
+{
+  g_autoptr(GPtrArray) list = shim_snapshots(s->shim);
+  for (guint i = 0; i < list->len; i++) {
+    const BgSnapshot *snapshot = list->pdata[i];
+    if (strcmp(snapshot->name, name) == 0)
+      return g_strdup(snapshot->id);
+  }
+  return g_strdup("");
+}
+
+static void step_take(Session *s, Step *step, GError **error)
+{
+  SnapshotContent content = {shadow_content(s->shadow), shadow_size(s->shadow)};
+  g_autofree char *name = g_strdup_printf("s%u", ++s->taken);
+  g_snprintf(step->text, sizeof step->text, "take snapshot %s", name);
+  bool done = driver_of(s)->snapshot_create(shim_instance(s->shim), name, error);
+  snapshots_take(s->snapshots, name, step->begin, content, done);
+}
+
+static void become(Session *s, size_t begin, SnapshotContent content)
+{
+  if (content.size != shadow_size(s->shadow))
+    shadow_resize(s->shadow, begin, content.size);
+  shadow_write(s->shadow, begin, 0, content.size, content.bytes);
+}
+
+static void step_apply(Session *s, Step *step, const char *name, GError **error)
+{
+  SnapshotContent content = snapshots_content(s->snapshots, name);
+  SnapshotContent was = {shadow_content(s->shadow), shadow_size(s->shadow)};
+  g_autofree uint8_t *saved = g_memdup2(was.bytes, was.size);
+  g_autofree char *id = id_of(s, name);
+  g_snprintf(step->text, sizeof step->text, "apply snapshot %s", name);
+  bg_bitmaps_mark_all(shim_bitmaps(s->shim));
+  bool done = driver_of(s)->snapshot_apply(shim_instance(s->shim), id, error);
+  bg_bitmaps_resize(shim_bitmaps(s->shim), (uint64_t)shim_size(s->shim));
+  become(s, step->begin, content);
+  was.bytes = saved;
+  if (!done) /* a crash may show either until the next flush */
+    become(s, step->begin, was);
+}
+
+static void step_delete(Session *s, Step *step, const char *name, GError **error)
+{
+  g_autofree char *id = id_of(s, name);
+  g_snprintf(step->text, sizeof step->text, "delete snapshot %s", name);
+  bool done = driver_of(s)->snapshot_delete(shim_instance(s->shim), id, error);
+  snapshots_delete(s->snapshots, name, step->begin, done);
+}
+
+static void step_snapshot(Session *s, Step *step)
+{
+  g_autoptr(GError) error = NULL;
+  guint count = snapshots_count(s->snapshots), choice = (guint)random_below(&s->random, 5);
+  const char *name = count ? snapshots_name(s->snapshots, (guint)random_below(&s->random, count)) : NULL;
+  if (!count || (choice < 2 && count < MOST_SNAPSHOTS))
+    step_take(s, step, &error);
+  else if (choice == 2)
+    step_apply(s, step, name, &error);
+  else
+    step_delete(s, step, name, &error);
+  if (error)
+    step->rc = -bg_error_errno(error);
+  else
+    flushed(s);
+}
+
 static void run(Session *s, Step *step, GError **error)
 {
+  if (s->format->snapshots && random_below(&s->random, SNAPSHOT_EVERY) == 0) {
+    step_snapshot(s, step);
+    return;
+  }
   uint64_t choice = random_below(&s->random, 100);
   bool ranged = pick_range(s, &step->offset, &step->length);
   if (choice < 50 && ranged)
@@ -298,6 +391,7 @@ static Session *session_make(const CrashFormat *format, uint64_t seed, GError **
   if (s->backing)
     bg_child_pread(s->backing, content, format->size, 0);
   s->record = record_child_new(s->file);
+  s->snapshots = snapshots_new();
   s->shadow = shadow_new(format->size * 2, content, format->size);
   s->shim = session_open(s, s->record, error);
   return s->shim && session_set_writable(s, true, error) ? g_steal_pointer(&s) : NULL;
@@ -319,7 +413,10 @@ static bool restart(Session *s, GError **error)
   s->shadow = fresh;
   s->steps = 0;
   s->shim = session_open(s, s->record, error);
-  return s->shim && session_check(s, error) && session_set_writable(s, true, error);
+  if (!s->shim)
+    return false;
+  snapshots_restart(s->snapshots, s->shim, (SnapshotContent){shadow_content(s->shadow), shadow_size(s->shadow)});
+  return session_check(s, error) && session_set_writable(s, true, error);
 }
 
 Session *session_new(const CrashFormat *format, uint64_t seed, GError **error)
@@ -347,6 +444,7 @@ void session_free(Session *s)
   mem_child_free(s->file);
   mem_child_free(s->backing);
   shadow_free(s->shadow);
+  snapshots_free(s->snapshots);
   g_free(s->start);
   g_free(s->before);
   g_free(s);

@@ -5,6 +5,7 @@
 #include "tests/crash/format.h"
 #include "tests/crash/record.h"
 #include "tests/crash/shadow.h"
+#include "tests/crash/snapshots.h"
 #include "tests/drivers/core-shim.h"
 #include "tests/drivers/mem-child.h"
 
@@ -18,6 +19,8 @@ typedef struct Session {
   uint8_t *before; /* what the disk read as then: shadow_capacity() bytes */
   Shim *shim;
   Shadow *shadow;
+  Snapshots *snapshots;
+  unsigned taken; /* snapshots, for their names */
   uint64_t random;
   unsigned steps; /* made so far */
 } Session;
@@ -47,8 +50,11 @@ void step_clear(Step *step);
 
 /* Makes the node read-only or writable, which makes everything durable. */
 bool session_set_writable(Session *session, bool writable, GError **error);
-/* Whether the open node reads as it must. */
+/* Whether the open node reads as it must, its snapshots, too. */
 bool session_check(Session *session, GError **error);
+
+/* Whether the snapshots of a node that session_open() gave are what they may be after a cut. */
+bool session_allows_snapshots(const Session *session, size_t cut, Shim *shim, GError **error);
 
 /* Opens `image` read-only beside the session; the caller closes it. */
 Shim *session_open(const Session *session, BgChild *image, GError **error);

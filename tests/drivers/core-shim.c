@@ -357,6 +357,11 @@ void *shim_instance(Shim *shim)
   return shim->instance;
 }
 
+GPtrArray *shim_snapshots(Shim *shim)
+{
+  return shim->driver->snapshots ? shim->driver->snapshots(shim->instance) : bg_snapshot_list_new();
+}
+
 const char *shim_backing_reference(Shim *shim)
 {
   return shim->backing_reference;

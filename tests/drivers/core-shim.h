@@ -54,6 +54,10 @@ int shim_flush(Shim *shim);
 int shim_resize(Shim *shim, uint64_t size);
 /* The node is not writable; to fix anything the edge "file" is granted what that takes. ENOTSUP: the driver has no check. */
 bool shim_check(Shim *shim, BgFix fix, BgCheckResult *result, GError **error);
+/* The internal snapshots, the caller's; none where the format has none. */
+GPtrArray *shim_snapshots(Shim *shim);
+/* What a snapshot shows from its first byte on, by the driver's own view; zeros past its size. -ENOENT: there is none of that id. */
+int shim_read_snapshot(Shim *shim, const char *id, void *buffer, uint64_t length);
 /* One extent, as the driver tells it; opaque drivers without `map`: DATA. */
 int shim_map(Shim *shim, uint64_t offset, uint64_t length, BgExtent *extent);
 
