@@ -251,7 +251,8 @@ struct BgDriver {
   /* How a snapshot is read: the driver of nodes that show one. It has size, close, change_*, limits, child_perm, map and preadv_special, whose
    * extents name the children of the node that has the snapshot; BACKING is that node's COW child. Such a node is never written. */
   const BgDriver *view;
-  /* An instance of `view`, which `instance` outlives. Reads nothing: that waits for the first data call. NULL: there is no such snapshot. */
+  /* An instance of `view`, which `instance` outlives. Reads nothing: that waits for the first data call. NULL: there is no such snapshot.
+   * When there no longer is, reading is -ESTALE, also where another snapshot has got the same id. */
   void *(*view_open)(void *instance, const char *id);
 
   /* ── data calls ── */

@@ -191,9 +191,22 @@ static GPtrArray *new_views(BgNode *node, GPtrArray *snapshots, GHashTable *know
 
 /* ── both ── */
 
-/* Drops the views that are not of `snapshots`; the keys of those that stay. */
-static GHashTable *drop_old(const GPtrArray *views, const GPtrArray *snapshots)
+/* Nobody comes to the view any more; false where somebody is there, or may be. */
+static bool retire(BgNode *view)
 {
+  bg_graph_lock(view->graph);
+  bool marked = bg_mark_take(view), unused = marked && !view->holders->len;
+  view->leaving = view->leaving || marked;
+  if (marked)
+    bg_mark_drop(view);
+  bg_graph_unlock(view->graph);
+  return unused;
+}
+
+/* Drops the views that are not of `snapshots`; the keys of those that stay. *all: none was in use. */
+static GHashTable *drop_old(const GPtrArray *views, const GPtrArray *snapshots, bool *all)
+{
+  *all = true;
   GHashTable *known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GHashTable) wanted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   for (guint i = 0; i < snapshots->len; i++)
@@ -203,21 +216,24 @@ static GHashTable *drop_old(const GPtrArray *views, const GPtrArray *snapshots)
     g_autofree char *key = key_of(view->snapshot);
     if (g_hash_table_contains(wanted, key))
       g_hash_table_add(known, g_steal_pointer(&key));
-    else
+    else if (retire(view))
       drop_view(view);
+    else
+      *all = false;
   }
   return known;
 }
 
-/* The node is marked. */
-static void sync_marked(BgNode *node)
+/* The node is marked. False: it has to be done again, when a view of what is gone is not in use any more. */
+static bool sync_marked(BgNode *node)
 {
+  bool all;
   BgGraph *graph = node->graph;
   bg_graph_lock(graph);
   g_autoptr(GPtrArray) old = list_views(node);
   bg_graph_unlock(graph);
   g_autoptr(GPtrArray) snapshots = node->driver->snapshots(node->instance);
-  g_autoptr(GHashTable) known = drop_old(old, snapshots);
+  g_autoptr(GHashTable) known = drop_old(old, snapshots, &all);
   g_autoptr(GPtrArray) new = new_views(node, snapshots, known);
   bg_graph_lock(graph);
   for (guint i = 0; i < new->len; i++)
@@ -225,6 +241,7 @@ static void sync_marked(BgNode *node)
   bg_graph_unlock(graph);
   for (guint i = 0; i < new->len; i++)
     bg_events_added(new->pdata[i]);
+  return all;
 }
 
 void bg_views_sync(BgNode *node)
@@ -236,8 +253,8 @@ void bg_views_sync(BgNode *node)
   bool here = marked && node->live && !node->leaving;
   atomic_store(&node->snapshots_changed, !marked);
   bg_graph_unlock(node->graph);
-  if (here)
-    sync_marked(node);
+  if (here && !sync_marked(node))
+    atomic_store(&node->snapshots_changed, true);
   bg_graph_lock(node->graph);
   if (marked)
     bg_mark_drop(node);

@@ -8,7 +8,8 @@
 /* So many snapshots of one node are shown; of others only the node's `info` tells. */
 #define BG_VIEWS_MAX 4096
 
-/* Makes the views of `node` those of its snapshots. A view whose snapshot is gone goes even if somebody has it open. Waits like a change. Not under
+/* Makes the views of `node` those of its snapshots. A view whose snapshot is gone takes no users any more, and goes with the
+ * last one (the monitor asks again); reading through it is the driver's -ESTALE. Waits like a change. Not under
  * graph->control, not inside a gate. */
 void bg_views_sync(BgNode *node);
 

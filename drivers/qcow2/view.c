@@ -3,10 +3,12 @@
 #include "drivers/qcow2/image.h"
 
 #include <errno.h>
+#include <string.h>
 
 typedef struct View {
   Qcow2 *q;
-  char *id;
+  char *id, *name;
+  uint32_t date_sec, date_nsec;
   uint64_t size;
   pthread_rwlock_t lock; /* taken before those of the image */
   bool loaded;
@@ -20,11 +22,17 @@ void *qcow2_view_open(void *instance, const char *id)
   pthread_rwlock_rdlock(&q->lock);
   const Qcow2Snapshot *snapshot = qcow2_snapshots_find(&q->snapshots, id);
   uint64_t size = snapshot && snapshot->disk_size != UINT64_MAX ? snapshot->disk_size : atomic_load(&q->size);
+  View *view = snapshot && size <= INT64_MAX ? g_new(View, 1) : NULL;
+  if (view)
+    *view = (View){.q = q,
+                   .id = g_strdup(id),
+                   .name = g_strdup(snapshot->name),
+                   .date_sec = snapshot->date_sec,
+                   .date_nsec = snapshot->date_nsec,
+                   .size = size};
   pthread_rwlock_unlock(&q->lock);
-  if (!snapshot || size > INT64_MAX)
+  if (!view)
     return NULL;
-  View *view = g_new0(View, 1);
-  *view = (View){.q = q, .id = g_strdup(id), .size = size};
   pthread_rwlock_init(&view->lock, NULL);
   return view;
 }
@@ -35,6 +43,7 @@ static void view_close(void *instance)
   pthread_rwlock_destroy(&view->lock);
   g_free(view->tables.l1);
   g_free(view->id);
+  g_free(view->name);
   g_free(view);
 }
 
@@ -46,12 +55,22 @@ static int64_t view_size(void *instance)
 
 /* ── the table ── */
 
+/* Whether it is the one that the view was made for: ids are used again. `lock` held. */
+static bool is_same(const View *view, const Qcow2Snapshot *snapshot)
+{
+  return strcmp(snapshot->name, view->name) == 0 && snapshot->date_sec == view->date_sec &&
+         snapshot->date_nsec == view->date_nsec &&
+         (snapshot->disk_size == UINT64_MAX || snapshot->disk_size == view->size);
+}
+
 /* Where the image says that the table is now, and what the snapshots' version is; -ESTALE: it says so no more. */
 static int locate(const View *view, uint64_t *version, uint64_t *offset, uint64_t *entries)
 {
   Qcow2 *q = view->q;
   pthread_rwlock_rdlock(&q->lock);
   const Qcow2Snapshot *snapshot = qcow2_snapshots_find(&q->snapshots, view->id);
+  if (snapshot && !is_same(view, snapshot))
+    snapshot = NULL;
   *version = q->snapshots_version;
   *offset = snapshot ? snapshot->l1_offset : 0;
   *entries = snapshot ? snapshot->l1_entries : 0;
