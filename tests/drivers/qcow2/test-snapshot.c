@@ -406,7 +406,7 @@ Test(qcow2_snapshot, foreign_entries_are_kept)
   image_assert_sound(file, false);
 }
 
-/* A snapshot of QEMU's with a VM state behind the disk. */
+/* A snapshot that QEMU took. */
 Test(qcow2_snapshot, foreign_snapshots, .timeout = 60)
 {
   g_autoptr(BgChild) file = image_require_shell("cd $1; qemu-img create -q -f qcow2 out 4M;"
@@ -423,6 +423,85 @@ Test(qcow2_snapshot, foreign_snapshots, .timeout = 60)
   cr_assert(delete (image, "2"));
   image_close(image);
   image_assert_judged(file, one, 4 << 20);
+}
+
+/* Compressed clusters share the file's clusters, which a snapshot then counts once more for each. */
+Test(qcow2_snapshot, compressed_clusters, .timeout = 60)
+{
+  enum { CLUSTER = 4096, SIZE = 1 << 20 };
+  g_autoptr(BgChild) file = image_create(SIZE, "cluster_size=4096", NULL, NULL);
+  g_autofree uint8_t *shadow = g_malloc0(SIZE), *first = NULL;
+  Image *image = image_open_writable(file, NULL, NULL, 0);
+  for (uint64_t at = 0; at < SIZE / 2; at += CLUSTER) {
+    memset(shadow + at, (int)(at / CLUSTER) + 1, CLUSTER);
+    cr_assert_eq(image_write_special(image, shadow + at, CLUSTER, at), 0);
+  }
+  cr_assert(take(image, "first"));
+  first = g_memdup2(shadow, SIZE);
+  for (uint64_t at = 0; at < SIZE / 2; at += 3 * CLUSTER) {
+    memset(shadow + at, 0xee, CLUSTER);
+    cr_assert_eq(at % 2 ? image_write(image, shadow + at, CLUSTER, at)
+                        : image_write_special(image, shadow + at, CLUSTER, at),
+                 0);
+  }
+  assert_view(image, "1", NULL, first, SIZE);
+  image_assert_content(image, shadow, SIZE);
+  cr_assert(take(image, "second"));
+  cr_assert(apply(image, "1"));
+  image_assert_content(image, first, SIZE);
+  assert_view(image, "2", NULL, shadow, SIZE);
+  cr_assert(delete (image, "1"));
+  cr_assert(apply(image, "2"));
+  cr_assert(delete (image, "2"));
+  image_close(image);
+  image_assert_judged(file, shadow, SIZE);
+}
+
+/* A snapshot whose VM state lies behind a disk that is smaller than it: its tables reach beyond the disk's. */
+static void vm_state_beyond_the_disk(const char *options)
+{
+  enum { DISK = 1 << 20, VM_STATE = 3 << 20, ALL = DISK + VM_STATE };
+  g_autoptr(BgChild) file = image_create(ALL, options, NULL, NULL);
+  g_autofree uint8_t *shadow = g_malloc0(ALL);
+  memset(shadow, 0x11, DISK);
+  memset(shadow + DISK, 0x99, VM_STATE);
+  Image *image = image_open_writable(file, NULL, NULL, 0);
+  cr_assert_eq(image_write(image, shadow, ALL, 0), 0);
+  cr_assert(take(image, "running"));
+  image_close(image);
+  uint8_t *head = mem_child_data(file), *entry = head + qcow2_get64(head + QCOW2_H_SNAPSHOTS_OFFSET);
+  qcow2_put32(entry + 32, VM_STATE);
+  qcow2_put64(entry + 40, VM_STATE);
+  qcow2_put64(entry + 48, DISK);
+  image = image_open_writable(file, NULL, NULL, 0);
+  assert_view(image, "1", NULL, shadow, DISK);
+  cr_assert_eq(image_resize(image, DISK), 0);
+  memset(shadow, 0x22, DISK);
+  cr_assert_eq(image_write(image, shadow, DISK, 0), 0);
+  cr_assert(take(image, "disk"));
+  memset(shadow, 0x11, DISK);
+  cr_assert(apply(image, "1"));
+  cr_assert_eq(image_size(image), DISK);
+  image_assert_content(image, shadow, DISK);
+  image_assert_sound(file, true);
+  cr_assert_eq(image_resize(image, ALL), 0);
+  memset(shadow + DISK, 0, VM_STATE);
+  image_assert_content(image, shadow, ALL);
+  cr_assert(delete (image, "1"));
+  cr_assert(delete (image, "2"));
+  image_assert_content(image, shadow, ALL);
+  image_close(image);
+  image_assert_judged(file, shadow, ALL);
+}
+
+Test(qcow2_snapshot, vm_state_in_tables_of_its_own, .timeout = 60)
+{
+  vm_state_beyond_the_disk("cluster_size=512");
+}
+
+Test(qcow2_snapshot, vm_state_in_the_same_table, .timeout = 60)
+{
+  vm_state_beyond_the_disk("cluster_size=65536");
 }
 
 /* An L1 table that names one L2 table twice would be counted for ever. */
