@@ -20,12 +20,6 @@ void qcow2_free_later(Qcow2 *q, uint64_t cluster, bool request);
 uint64_t qcow2_refcount_get(const uint8_t *block, unsigned order, uint64_t index);
 void qcow2_refcount_set(uint8_t *block, unsigned order, uint64_t index, uint64_t refcount);
 
-/* The largest refcount of that width. */
-static inline uint64_t qcow2_refcount_max(unsigned order)
-{
-  return order == 6 ? UINT64_MAX : (UINT64_C(1) << (1u << order)) - 1;
-}
-
 /* ── blocks.c ── */
 
 /* The refcount block of that number; *block = NULL where there is none. */

@@ -36,17 +36,6 @@ static bool check_writable(Qcow2 *q, const Qcow2Header *header, GError **error)
   return false;
 }
 
-bool qcow2_is_same_shape(const Qcow2 *q, const Qcow2Header *header)
-{
-  uint64_t external = QCOW2_INCOMPAT_DATA_FILE, extended = QCOW2_INCOMPAT_EXTENDED_L2;
-  bool raw = header->incompatible & external && header->autoclear & QCOW2_AUTOCLEAR_DATA_RAW;
-  return header->version == q->version && header->cluster_bits == q->cluster_bits &&
-         header->refcount_order == q->refcount_order && header->compression == q->compression &&
-         !!(header->incompatible & external) == q->external && !!(header->incompatible & extended) == q->extended &&
-         raw == q->raw && header->crypt_method == q->crypt_method && header->crypto_offset == q->crypto_offset &&
-         header->crypto_size == q->crypto_size;
-}
-
 /* A copy to look at the numbers of; the strings are not the caller's. */
 static Qcow2Header header_now(Qcow2 *q)
 {
@@ -81,68 +70,6 @@ bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, 
   change->options = options;
   change->overlap = overlap;
   *pending = change;
-  return true;
-}
-
-/* The table in memory where the one on disk is still the same: two large ones at once would be too much memory. */
-static bool reload_l1(Qcow2 *q, const Qcow2Header *header, uint64_t **l1, GError **error)
-{
-  bool same;
-  if (!qcow2_l1_compare(q, header, &same, error))
-    return false;
-  if (same)
-    *l1 = q->active.l1;
-  return same || qcow2_l1_read(q->file, header->l1_offset, header->l1_entries, l1, error);
-}
-
-bool qcow2_reload(Qcow2 *q, GError **error)
-{
-  Qcow2Header header = {0};
-  Qcow2Snapshots snapshots = {0};
-  Qcow2Bitmaps bitmaps = {0};
-  uint64_t *l1;
-  if (!qcow2_header_read(q->file, &header, error))
-    return false;
-  bool good = false;
-  if (!qcow2_is_same_shape(q, &header))
-    bg_set_error(error, ESTALE, "The image was replaced by another one since it was opened");
-  else
-    good = qcow2_crypto_check_same(q, &header, error) && qcow2_snapshots_read(q->file, &header, &snapshots, error) &&
-           qcow2_bitmaps_read(q->file, &header, &bitmaps, error) && reload_l1(q, &header, &l1, error);
-  if (!good) {
-    qcow2_snapshots_clear(&snapshots);
-    qcow2_bitmaps_clear(&bitmaps);
-    qcow2_header_clear(&header);
-    return false;
-  }
-  pthread_rwlock_wrlock(&q->lock);
-  uint64_t *old_l1 = q->active.l1;
-  Qcow2Snapshots old_snapshots = q->snapshots;
-  Qcow2Bitmaps old_bitmaps = q->bitmaps;
-  q->active.l1 = l1;
-  q->active.entries = header.l1_entries;
-  q->l1_offset = header.l1_offset;
-  q->snapshots = snapshots;
-  q->snapshots_offset = header.snapshots_offset;
-  q->bitmaps = bitmaps;
-  q->snapshots_version++;
-  bool same_snapshots = qcow2_snapshots_equal(&old_snapshots, &snapshots);
-  qcow2_cache_clear(&q->l2);
-  pthread_rwlock_unlock(&q->lock);
-  qcow2_inflated_forget(q->inflated);
-  atomic_store(&q->size, header.size);
-  if (old_l1 != l1)
-    g_free(old_l1);
-  qcow2_snapshots_clear(&old_snapshots);
-  qcow2_bitmaps_clear(&old_bitmaps);
-  if (!same_snapshots)
-    q->host->event(q->host, BG_EVENT_SNAPSHOTS, "the image's snapshots are others than before");
-
-  pthread_mutex_lock(&q->header_lock);
-  Qcow2Header old = q->header;
-  q->header = header;
-  pthread_mutex_unlock(&q->header_lock);
-  qcow2_header_clear(&old);
   return true;
 }
 

@@ -308,9 +308,6 @@ bool qcow2_is_clean(Qcow2 *q);
 
 /* ── change.c ── */
 
-/* Whether the image that has this header now is of the shape that it was opened with. */
-bool qcow2_is_same_shape(const Qcow2 *q, const Qcow2Header *header);
-
 /* Refuses options that need version 3. */
 bool qcow2_check_version(const Qcow2Options *options, unsigned version, GError **error);
 bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error);
@@ -318,6 +315,11 @@ bool qcow2_change_settle(void *instance, void *pending, GError **error);
 void qcow2_change_commit(void *instance, void *pending);
 void qcow2_change_abort(void *instance, void *pending);
 bool qcow2_can_change(void *instance, const BgMode *mode, GError **error);
+
+/* ── reload.c ── */
+
+/* Whether the image that has this header now is of the shape that it was opened with. */
+bool qcow2_is_same_shape(const Qcow2 *q, const Qcow2Header *header);
 /* Reads again what others may have changed since the image was opened: everything but its shape. It is not writable. */
 bool qcow2_reload(Qcow2 *q, GError **error);
 

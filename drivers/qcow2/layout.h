@@ -153,4 +153,10 @@ static inline void qcow2_put64(void *at, uint64_t value)
   memcpy(at, &value, sizeof value);
 }
 
+/* The largest refcount of that order: its width is 1 << order bits. */
+static inline uint64_t qcow2_refcount_max(unsigned order)
+{
+  return order == 6 ? UINT64_MAX : (UINT64_C(1) << (1u << order)) - 1;
+}
+
 #endif
