@@ -120,7 +120,7 @@ assert_same data.raw text.raw
 
 note "what cannot compress is refused"
 printf 'a key of text' >key
-if has_encryption && qemu-img create -q -f qcow2 --object secret,id=s,file=key \
+if has_encryption && create_encrypted --object secret,id=s,file=key \
   -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 locked.qcow2 1M 2>/dev/null; then
   assert_fails "does not support compressed writes" "$BLOCKGRAPHFS" --secret id=s,file=key --blockdev \
     driver=compress,node-name=c,file.driver=qcow2,file.encrypt.format=luks,file.encrypt.key-secret=s,file.file.driver=file,file.file.filename=locked.qcow2 mnt

@@ -16,7 +16,7 @@ luks_image() {
   local file=$1 key=$2 options=
   shift 2
   (($# == 0)) || options=$(printf ',%s' "$@")
-  qemu-img create -q -f qcow2 --object "secret,id=k,file=$key" \
+  create_encrypted --object "secret,id=k,file=$key" \
     -o "encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10$options" "$file" $size
 }
 
@@ -252,7 +252,7 @@ assert_fails "would take [0-9]+ seconds" "$BLOCKGRAPHFS" --secret id=k,file=key 
 ((SECONDS <= 2)) || sanitized || fail "the refusal took $SECONDS s"
 
 note "the legacy method aes is read, not written"
-qemu-img create -q -f qcow2 --object secret,id=k,file=key -o encrypt.format=aes,encrypt.key-secret=k aes.qcow2 $size
+create_encrypted --object secret,id=k,file=key -o encrypt.format=aes,encrypt.key-secret=k aes.qcow2 $size
 qemu_writes aes.qcow2 key "write -P 0x55 1000 100000" "write -P 0x66 2M 1M"
 truncate -s 0 shadow.raw
 truncate -s $size shadow.raw

@@ -66,5 +66,5 @@ refuse_feature() {
   said=$("$BLOCKGRAPHFS" "$2" refused 2>&1) && fail "$2 was mounted"
   assert_matches "$said" "$1" "message"
 }
-qemu-img create -q -f qcow2 --object secret,id=key,data=1234 -o encrypt.format=luks,encrypt.key-secret=key secret.qcow2 1M
+create_encrypted --object secret,id=key,data=1234 -o encrypt.format=luks,encrypt.key-secret=key secret.qcow2 1M
 refuse_feature "[Ee]ncrypt" secret.qcow2

@@ -33,7 +33,7 @@ fi
 
 note "an encrypted image: without its key, and read with it"
 printf 'correct horse' >key
-if ! qemu-img create -q -f qcow2 --object secret,id=k,file=key \
+if ! create_encrypted --object secret,id=k,file=key \
   -o encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10 secret.qcow2 4M 2>/dev/null; then
   skip "qemu-img cannot encrypt"
 fi

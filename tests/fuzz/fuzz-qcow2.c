@@ -119,7 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   for (size_t i = 0; i < MIN(size, 1024); i++)
     state = state * 31 + data[i];
   g_autoptr(BgChild) file = mem_child_new(size), data_file = mem_child_new(BACKING), backing = mem_child_new(BACKING);
-  memcpy(mem_child_data(file), data, size);
+  if (size > 0)
+    memcpy(mem_child_data(file), data, size);
   mem_child_set_capacity(file, capacity);
   mem_child_set_capacity(data_file, capacity);
   bool overlay = state % 2;
