@@ -1,5 +1,5 @@
 /* Runs criterion tests without libcriterion, for builds under ThreadSanitizer: libcriterion maps memory at addresses that
- * ThreadSanitizer does not allow, and gives up. Each test runs in a process of its own, one after the other. Only what the
+ * ThreadSanitizer does not allow, and gives up. Each test runs in a process of its own, one for each processor at a time. Only what the
  * tests of this project use of criterion is here. An argument "SUITE" or "SUITE/NAME" chooses tests; --tap=FILE writes
  * the report that libcriterion writes under that option. */
 #include <criterion/criterion.h>
@@ -29,6 +29,15 @@ struct criterion_options criterion_options;
 /* What runs in this process. */
 static struct criterion_test *test;
 static void *parameter;
+
+/* The processes of tests. */
+enum { MOST_JOBS = 16 };
+typedef struct Running {
+  pid_t pid;
+  struct criterion_test *test;
+} Running;
+static Running running[MOST_JOBS];
+static unsigned jobs;
 
 /* What became of all. */
 static unsigned ran, failed;
@@ -135,26 +144,47 @@ static unsigned timeout(void)
   return own > 0 ? (unsigned)(own * SLOWER) + 1 : DEFAULT_TIMEOUT;
 }
 
-static bool ended_well(int status)
+static bool ended_well(const struct criterion_test *ended, int status)
 {
-  if (test->data->signal)
-    return WIFSIGNALED(status) && WTERMSIG(status) == test->data->signal;
-  return WIFEXITED(status) && WEXITSTATUS(status) == test->data->exit_code;
+  if (ended->data->signal)
+    return WIFSIGNALED(status) && WTERMSIG(status) == ended->data->signal;
+  return WIFEXITED(status) && WEXITSTATUS(status) == ended->data->exit_code;
 }
 
-static void report(int status)
+static void report(const struct criterion_test *ended, int status)
 {
   bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED;
-  bool passed = skipped || ended_well(status);
+  bool passed = skipped || ended_well(ended, status);
   ran++;
   failed += !passed;
-  printf("[%s] %s::%s\n", skipped ? "SKIP" : passed ? "PASS" : "FAIL", test->category, test->name);
+  printf("[%s] %s::%s\n", skipped ? "SKIP" : passed ? "PASS" : "FAIL", ended->category, ended->name);
   if (tap)
-    fprintf(tap, "%s - %s::%s%s\n", passed ? "ok" : "not ok", test->category, test->name, skipped ? "  # SKIP" : "");
+    fprintf(tap, "%s - %s::%s%s\n", passed ? "ok" : "not ok", ended->category, ended->name, skipped ? "  # SKIP" : "");
+}
+
+static void wait_for_one(void)
+{
+  int status;
+  pid_t pid = waitpid(-1, &status, 0);
+  for (unsigned i = 0; i < jobs; i++) {
+    if (pid > 0 && running[i].pid == pid) {
+      report(running[i].test, status);
+      running[i] = running[--jobs];
+      return;
+    }
+  }
+}
+
+static unsigned most_jobs(void)
+{
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  return processors < 1 ? 1 : processors > MOST_JOBS ? MOST_JOBS : (unsigned)processors;
 }
 
 static void run_once(void)
 {
+  while (jobs >= most_jobs())
+    wait_for_one();
   fflush(NULL);
   pid_t child = fork();
   if (child == 0) {
@@ -162,10 +192,10 @@ static void run_once(void)
     test->test();
     exit(0);
   }
-  int status = SIGKILL;
-  if (child > 0)
-    waitpid(child, &status, 0);
-  report(status);
+  if (child < 0)
+    report(test, SIGKILL);
+  else
+    running[jobs++] = (Running){child, test};
 }
 
 static void run(void)
@@ -214,6 +244,8 @@ int main(int argc, char **argv)
     if (!test->data->disabled && (!which || chosen(which)))
       run();
   }
+  while (jobs > 0)
+    wait_for_one();
   if (tap)
     fprintf(tap, "1..%u\n", ran);
   printf("%u tests, %u failures\n", ran, failed);
