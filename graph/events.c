@@ -40,3 +40,9 @@ void bg_events_removed(BgNode *node)
 {
   TELL(node, node_removed);
 }
+
+void bg_events_job(BgGraph *graph, const struct BgJobEvent *event)
+{
+  if (graph->listener && graph->listener->job_event)
+    graph->listener->job_event(graph->listener_data, event);
+}

@@ -13,5 +13,6 @@ void bg_events_state(BgNode *node);
 void bg_events_content(BgNode *node);
 void bg_events_added(BgNode *node);
 void bg_events_removed(BgNode *node);
+void bg_events_job(BgGraph *graph, const struct BgJobEvent *event);
 
 #endif

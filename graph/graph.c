@@ -2,6 +2,7 @@
 
 #include "graph/change.h"
 #include "graph/events.h"
+#include "graph/jobs/registry.h"
 #include "graph/monitor.h"
 #include "graph/open.h"
 #include "graph/remove.h"
@@ -31,6 +32,7 @@ BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *
   bg_alarm_init(&graph->alarm);
   graph->epoch = bg_epoch_new();
   bg_gate_init(&graph->background);
+  graph->jobs = bg_jobs_new();
   graph->monitor = bg_monitor_start(graph);
   return graph;
 }
@@ -43,6 +45,7 @@ static void graph_free(BgGraph *graph)
   g_ptr_array_unref(graph->nodes);
   g_ptr_array_unref(graph->users);
   bg_alarm_clear(&graph->alarm);
+  bg_jobs_free(graph->jobs);
   bg_epoch_free(graph->epoch);
   bg_gate_clear(&graph->background);
   pthread_cond_destroy(&graph->changed);
@@ -63,6 +66,7 @@ static void hide_all(BgGraph *graph)
 bool bg_graph_close(BgGraph *graph, GError **error)
 {
   g_autoptr(GError) first = NULL;
+  bg_jobs_stop(graph->jobs);
   bg_monitor_stop(graph->monitor);
   graph->monitor = NULL;
   hide_all(graph);

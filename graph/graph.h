@@ -10,6 +10,7 @@
 
 typedef struct BgGraph BgGraph;
 typedef struct BgNode BgNode;
+struct BgJobEvent;
 
 /* What images may refer to by themselves (backing files, data files; see graph/reference.h), and what they are decrypted with. */
 typedef struct BgPolicy {
@@ -28,12 +29,14 @@ typedef struct BgListener {
   void (*content_changed)(void *data, BgNode *node);
   void (*node_added)(void *data, BgNode *node);
   void (*node_removed)(void *data, BgNode *node);
+  /* Of a job (graph/jobs/job.h), under no lock; one job's events come one after another, from its thread. */
+  void (*job_event)(void *data, const struct BgJobEvent *event);
 } BgListener;
 
 /* A new, empty graph. The policy is copied. `listener` (NULL: none) outlives the graph. */
 BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *listener_data);
 
-/* Downgrades and closes all nodes; no user may be left. False if data could not be flushed (the error names the first
+/* Cancels all jobs and waits for them; then downgrades and closes all nodes. No other user may be left. False if data could not be flushed (the error names the first
  * node); the graph is gone all the same. */
 bool bg_graph_close(BgGraph *graph, GError **error);
 

@@ -114,6 +114,7 @@ struct BgGraph {
   BgGate background; /* the monitor's requests enter here */
   BgAlarm alarm;     /* wakes the monitor */
   struct BgMonitor *monitor;
+  struct BgJobs *jobs;
 };
 
 static inline BgEdge *bg_edge_of(BgChild *child)
