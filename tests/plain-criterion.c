@@ -7,6 +7,7 @@
 #include <criterion/logging.h>
 #include <criterion/parameterized.h>
 
+#include <glib.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
