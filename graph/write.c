@@ -50,106 +50,113 @@ static int write_in_place(Write *write)
   return 0;
 }
 
-/* How many bytes from here on need new space. */
-static int length_to_allocate(const Write *write, uint64_t *length)
-{
-  BgRuns runs;
-  uint64_t start = write->offset + write->done;
-  bg_runs_init(&runs, write->node, start, write->length - write->done);
-  *length = 0;
-  while (runs.position < runs.end) {
-    BgExtent run;
-    int result = bg_runs_next(&runs, &run);
-    if (result)
-      return result;
-    if (run.flags & BG_EXTENT_IN_PLACE)
-      break;
-    *length += run.length;
-  }
-  return *length ? 0 : -EIO;
-}
-
-/* What of a reservation the caller's data does not cover, on one side of it. */
+/* What of a reservation the caller's data does not cover, on either side of it. */
 typedef struct Fill {
-  void *buffer; /* NULL: nothing to write */
-  uint64_t length;
+  uint8_t *buffer;         /* NULL: nothing to write */
+  struct iovec head, tail; /* in it; empty: not to be written */
 } Fill;
 
-static int fill_make(BgNode *node, uint64_t offset, uint64_t length, bool reads_zero, Fill *fill)
+static void fill_clear(Fill *fill)
 {
-  *fill = (Fill){NULL, length};
-  if (!length)
-    return 0;
+  free(fill->buffer);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fill, fill_clear)
+
+/* Whether [offset, offset+length) of the node has to be written where its new space does not read as zeros, or does. Or -errno. */
+static int has_to_be_filled(BgNode *node, uint64_t offset, uint64_t length, bool reads_zero)
+{
+  if (!length || !reads_zero)
+    return length > 0;
   int64_t size = bg_node_size_inside(node);
   if (size < 0)
     return (int)size;
   uint64_t inside = offset < (uint64_t)size ? MIN(length, (uint64_t)size - offset) : 0;
-  if (reads_zero && (!inside || bg_io_reads_zero(node, offset, inside)))
-    return 0;
-  void *buffer = malloc(length);
-  if (!buffer)
+  return inside && !bg_io_reads_zero(node, offset, inside);
+}
+
+static int read_part(BgNode *node, uint64_t offset, struct iovec part)
+{
+  return part.iov_len ? bg_io_preadv(node, &part, 1, offset) : 0;
+}
+
+/* Reads both sides at once where that takes little with them that the caller's data is to replace. */
+static int read_fill(BgNode *node, const BgReservation *place, const Fill *fill, bool at_once)
+{
+  if (at_once && read_part(node, place->offset, (struct iovec){fill->buffer, place->length}) == 0)
+    return 0; /* else what is to be replaced may be what cannot be read */
+  return read_part(node, place->offset, fill->head)
+             ?: read_part(node, place->offset + place->length - fill->tail.iov_len, fill->tail);
+}
+
+static void drop_zeros(struct iovec *part)
+{
+  if (bg_iov_is_zero(part, 1))
+    part->iov_len = 0;
+}
+
+/* The caller's data is to be [start, end). */
+static int fill_make(BgNode *node, const BgReservation *place, uint64_t start, uint64_t end, Fill *fill)
+{
+  uint64_t before = start - place->offset, after = place->offset + place->length - end;
+  int head = has_to_be_filled(node, place->offset, before, place->reads_zero);
+  int tail = head < 0 ? head : has_to_be_filled(node, end, after, place->reads_zero);
+  if (tail < 0 || !(head || tail))
+    return tail;
+  bool at_once = head && tail && end - start <= before + after;
+  uint64_t size = at_once ? place->length : (head ? before : 0) + (tail ? after : 0);
+  fill->buffer = malloc(size);
+  if (!fill->buffer)
     return -ENOMEM;
-  struct iovec iov = {buffer, length};
-  int result = bg_io_preadv(node, &iov, 1, offset);
-  if (result || (reads_zero && bg_iov_is_zero(&iov, 1)))
-    free(buffer);
-  else
-    fill->buffer = buffer;
+  fill->head = (struct iovec){fill->buffer, head ? before : 0};
+  fill->tail = (struct iovec){fill->buffer + size - (tail ? after : 0), tail ? after : 0};
+  int result = read_fill(node, place, fill, at_once);
+  if (place->reads_zero && result == 0) {
+    drop_zeros(&fill->head);
+    drop_zeros(&fill->tail);
+  }
   return result;
 }
 
-static int write_filled(BgNode *node, const BgReservation *place, uint64_t skip, const Fill *head,
-                        const struct iovec *data, int count, const Fill *tail)
+static int write_filled(const BgReservation *place, BgNode *node, uint64_t start, const Fill *fill,
+                        const struct iovec *data, int count)
 {
   struct iovec all[BG_IOV_MAX + 2];
   int total = 0;
-  uint64_t start = head->buffer ? 0 : skip;
-  if (head->buffer)
-    all[total++] = (struct iovec){head->buffer, head->length};
+  if (fill->head.iov_len)
+    all[total++] = fill->head;
   for (int i = 0; i < count; i++)
     all[total++] = data[i];
-  if (tail->buffer)
-    all[total++] = (struct iovec){tail->buffer, tail->length};
+  if (fill->tail.iov_len)
+    all[total++] = fill->tail;
   if (place->flags & BG_EXTENT_ENCODED)
     return bg_encoded_write_new(node, place, all, total);
+  uint64_t at = place->child_offset + (fill->head.iov_len ? 0 : start - place->offset);
   if (total <= BG_IOV_MAX)
-    return place->child->ops->pwritev(place->child, all, total, place->child_offset + start);
+    return place->child->ops->pwritev(place->child, all, total, at);
   uint64_t first = bg_iov_length(all, BG_IOV_MAX);
-  int result = place->child->ops->pwritev(place->child, all, BG_IOV_MAX, place->child_offset + start);
-  if (result)
-    return result;
-  return place->child->ops->pwritev(place->child, all + BG_IOV_MAX, total - BG_IOV_MAX,
-                                    place->child_offset + start + first);
+  return place->child->ops->pwritev(place->child, all, BG_IOV_MAX, at)
+             ?: place->child->ops->pwritev(place->child, all + BG_IOV_MAX, total - BG_IOV_MAX, at + first);
 }
 
 static int write_reserved(Write *write, const BgReservation *place, uint64_t length)
 {
   uint64_t start = write->offset + write->done;
-  uint64_t end = start + length;
-  Fill head, tail = {NULL, 0};
-  int result = fill_make(write->node, place->offset, start - place->offset, place->reads_zero, &head);
-  if (result == 0)
-    result = fill_make(write->node, end, place->offset + place->length - end, place->reads_zero, &tail);
-  if (result == 0) {
-    struct iovec part[BG_IOV_MAX];
-    int count = slice(write, length, part);
-    result = write_filled(write->node, place, start - place->offset, &head, part, count, &tail);
-  }
-  free(head.buffer);
-  free(tail.buffer);
-  return result;
+  g_auto(Fill) fill = {0};
+  int result = fill_make(write->node, place, start, start + length, &fill);
+  if (result)
+    return result;
+  struct iovec part[BG_IOV_MAX];
+  int count = slice(write, length, part);
+  return write_filled(place, write->node, start, &fill, part, count);
 }
 
-static int write_new_space(Write *write)
+/* Into new space, at most `length` bytes. */
+static int write_new_space(Write *write, uint64_t length)
 {
   const BgDriver *driver = write->node->driver;
   uint64_t start = write->offset + write->done;
-  uint64_t length;
-  int result = length_to_allocate(write, &length);
-  if (result)
-    return result;
   BgReservation place = {0};
-  result = driver->reserve(write->node->instance, start, length, &place);
+  int result = driver->reserve(write->node->instance, start, length, &place);
   if (result)
     return result;
   length = MIN(length, place.offset + place.length - start);
@@ -164,12 +171,35 @@ static int write_new_space(Write *write)
   return result;
 }
 
+/* Goes on with `run` as far as there is no place for the data: how many bytes need new space. */
+static int length_to_allocate(BgRuns *runs, BgExtent run, uint64_t *length)
+{
+  *length = run.length;
+  while (runs->position < runs->end) {
+    int result = bg_runs_next(runs, &run);
+    if (result)
+      return result;
+    if (run.flags & BG_EXTENT_IN_PLACE)
+      break;
+    *length += run.length;
+  }
+  return 0;
+}
+
 static int write_allocating(Write *write)
 {
   while (write->done < write->length) {
-    int result = write_in_place(write);
-    if (result == 0 && write->done < write->length)
-      result = write_new_space(write);
+    BgRuns runs;
+    BgExtent run;
+    bg_runs_init(&runs, write->node, write->offset + write->done, write->length - write->done);
+    int result = bg_runs_next(&runs, &run);
+    if (result == 0 && run.flags & BG_EXTENT_IN_PLACE) {
+      result = write_run(write, &run);
+      write->done += result ? 0 : run.length;
+    } else if (result == 0) {
+      uint64_t length;
+      result = length_to_allocate(&runs, run, &length) ?: write_new_space(write, length);
+    }
     if (result)
       return result;
   }
