@@ -47,12 +47,19 @@ image_qcow2() {
   [[ -e $image ]] || quiet_convert -f raw -O qcow2 "$twin" "$image"
 }
 
+# What a virtual machine has given back to its host it has to fetch again: else whoever allocates first would pay for all.
+touch_memory() {
+  head -c "${size}M" /dev/zero >"$images/memory"
+  rm -f "$images/memory"
+}
+
 # empty FACTOR: nothing allocated, FACTOR times $size large. For others a file of holes.
 image_empty() {
   image=$images/empty.qcow2 format=qcow2 twin=$images/empty.raw
   rm -f "$image" "$twin"
   quiet_create -f qcow2 "$image" "$(($1 * size))M"
   truncate -s "$(($1 * size))M" "$twin"
+  touch_memory
 }
 
 # An empty overlay on the full image.
@@ -63,6 +70,7 @@ image_overlay() {
   rm -f "$image" "$twin"
   quiet_create -f qcow2 -b "$backing" -F qcow2 "$image"
   truncate -s "${size}M" "$twin"
+  touch_memory
 }
 
 # chain LENGTH top|base: so many images, with all data in the one on top, or in the one at the base.
