@@ -4,6 +4,7 @@
 
 #define FUSE_USE_VERSION 314
 
+#include "fs/busy-poll.h"
 #include "fs/changes.h"
 #include "fs/closing.h"
 #include "fs/init-reply.h"
@@ -17,6 +18,8 @@
 
 /* Requests, and the buffers they use, are at most this long. */
 #define BGFS_MAX_REQUEST (1024 * 1024)
+/* Requests to read are: the kernel sends the pieces of a longer read all at once, and several threads fetch them. */
+#define BGFS_MAX_READ (256 * 1024)
 
 #define BGFS_ATTR_TIMEOUT 1.0 /* seconds; changes are told to the kernel at once besides */
 
@@ -37,6 +40,7 @@ typedef struct BgfsFs {
   void *callback_data;
   atomic_bool any_opened;
   BgfsInitReply init_reply;
+  BgfsBusyPoll busy_poll;
   BgfsPassthrough passthrough;
 } BgfsFs;
 

@@ -1,10 +1,8 @@
 #include "fs/init-reply.h"
 
-#include "fs/fs.h"
-
 #include <linux/fuse.h>
+#include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifndef FUSE_INIT_EXT
 #define FUSE_INIT_EXT (1 << 30)
@@ -57,26 +55,4 @@ void bgfs_init_reply_patch(BgfsInitReply *init, const struct iovec *iov, int cou
   init->passthrough = out->flags & FUSE_INIT_EXT && wanted & FUSE_PASSTHROUGH;
   if (init->passthrough)
     set_stack_depth(out);
-}
-
-static ssize_t read_request(int fd, void *buffer, size_t size, void *data)
-{
-  BgfsFs *fs = data;
-  ssize_t got = read(fd, buffer, size);
-  if (got > 0)
-    bgfs_init_reply_request(&fs->init_reply, buffer, got);
-  return got;
-}
-
-static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
-{
-  BgfsFs *fs = data;
-  bgfs_init_reply_patch(&fs->init_reply, iov, count);
-  return writev(fd, iov, count);
-}
-
-int bgfs_init_reply_install(struct fuse_session *session)
-{
-  const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
-  return fuse_session_custom_io(session, &io, fuse_session_fd(session));
 }

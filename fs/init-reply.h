@@ -12,8 +12,6 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-struct fuse_session;
-
 /* How many file systems may lie upon each other: a host's file with passthrough is on a plain one. */
 #define BGFS_STACK_DEPTH 1
 
@@ -25,9 +23,6 @@ typedef struct BgfsInitReply {
   bool maps_uncached;     /* FUSE_DIRECT_IO_ALLOW_MMAP was agreed on */
   bool passthrough;       /* FUSE_PASSTHROUGH was */
 } BgfsInitReply;
-
-/* Between mount and loop. 0 or -errno. The session's user data is a BgfsFs. */
-int bgfs_init_reply_install(struct fuse_session *session);
 
 /* Looks at a request of `length` bytes. */
 void bgfs_init_reply_request(BgfsInitReply *init, const void *request, size_t length);

@@ -75,6 +75,7 @@ static void fs_init(Mount *mount)
   fs->opened = bgfs_opened_new();
   fs->read_only = mount->options->read_only;
   fs->caching = mount->options->caching;
+  bgfs_busy_poll_init(&fs->busy_poll);
   fs->init_reply.wants_passthrough = !mount->options->no_passthrough;
   fs->directory = g_get_current_dir();
   fs->ready = on_ready;

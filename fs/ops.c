@@ -12,6 +12,7 @@ static void op_init(void *data, struct fuse_conn_info *conn)
   conn->want |= conn->capable & FUSE_CAP_EXPLICIT_INVAL_DATA;
   if (fs->caching == BGFS_CACHING_WRITEBACK)
     conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+  conn->max_read = BGFS_MAX_READ;
   conn->max_write = MIN(conn->max_write, (unsigned)BGFS_MAX_REQUEST);
   conn->max_background = 64;
   conn->congestion_threshold = 48;

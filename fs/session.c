@@ -1,6 +1,7 @@
 #include "fs/session.h"
 
 #include "drivers/error.h"
+#include "fs/device.h"
 #include "fs/log.h"
 #include "fs/ops.h"
 #include "fs/stderr.h"
@@ -48,6 +49,8 @@ static char *fuse_options(const BgfsOptions *options, const char *source)
   GString *list = g_string_new(NULL);
   bgfs_mount_options_add(list, "fsname", source);
   bgfs_mount_options_add(list, "subtype", "blockgraphfs");
+  g_autofree char *max_read = g_strdup_printf("%d", BGFS_MAX_READ);
+  bgfs_mount_options_add(list, "max_read", max_read);
   if (root)
     bgfs_mount_options_add(list, "allow_other", NULL);
   if (root || options->allow_other)
@@ -135,7 +138,7 @@ BgfsSession *bgfs_session_mount(BgfsFs *fs, const BgfsOptions *options, const ch
   session->mountpoint = g_strdup(mountpoint);
   session->loop_thread = pthread_self();
   fs->passthrough.fuse_fd = fuse_session_fd(fuse);
-  if (bgfs_init_reply_install(fuse) < 0)
+  if (bgfs_device_install(fuse) < 0)
     g_warning("writes will be slower: libfuse takes no input and output of ours");
   if (!identify(mountpoint, &session->identity))
     g_warning("mountpoint '%s': %s", mountpoint, g_strerror(errno));
