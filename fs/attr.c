@@ -72,6 +72,8 @@ int bgfs_attr(BgfsFs *fs, uint64_t ino, struct stat *st)
   BgfsInode *inode = bgfs_inodes_get(fs->inodes, ino);
   if (!inode)
     return -ENOENT;
+  if (bg_node_size(inode->node) == -ENOENT) /* removed: the kernel shall look its name up anew */
+    return -ESTALE;
   bgfs_attr_node(fs, inode, st);
   return 0;
 }

@@ -1,13 +1,14 @@
 #include "fs/cli.h"
 
 #include "drivers/error.h"
+#include "fs/qmp/socket.h"
 
 #include <errno.h>
 
 /* Where GOption puts what it finds. */
 typedef struct Parsed {
   gboolean help, version, list_drivers, foreground, debug, read_only, snapshot, compress, trust_images;
-  char *driver, *format, *key_secret;
+  char *driver, *format, *key_secret, *qmp;
   char **blockdevs, **allowed, **secrets, **mount_options, **rest;
 } Parsed;
 
@@ -16,6 +17,7 @@ static void parsed_clear(Parsed *parsed)
   g_free(parsed->driver);
   g_free(parsed->format);
   g_free(parsed->key_secret);
+  g_free(parsed->qmp);
   g_strfreev(parsed->blockdevs);
   g_strfreev(parsed->allowed);
   g_strfreev(parsed->secrets);
@@ -55,7 +57,9 @@ static const char help_tail[] =
     "  cache=writeback      the kernel caches writes too: faster, but only fsync makes them safe and tells errors, "
     "and\n"
     "                       disks cannot be truncated (use conv=notrunc with dd); -o writeback is the same\n"
-    "  passthrough=auto|off whether the kernel reads and writes plain image bytes itself where it can (default: auto)\n"
+    "  passthrough=auto|off whether the kernel reads and writes plain image bytes itself where it can (default: auto, "
+    "but off\n"
+    "                       with --qmp: graphs cannot change under files that are open so)\n"
     "\n"
     "Who may look: as root the mount is open to all users and every file shows its image's own owner and mode. "
     "Otherwise it is\n"
@@ -87,6 +91,8 @@ static GOptionContext *make_context(Parsed *parsed)
       {"object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->secrets, "The same, as QEMU spells it", "secret,id=ID,…"},
       {"key-secret", 0, 0, G_OPTION_ARG_FILENAME, &parsed->key_secret,
        "Which secret opens IMAGE (default: the only one)", "ID"},
+      {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &parsed->qmp, "Take commands on a socket, as blockgraphfs-qmp(7) has them",
+       "unix:PATH"},
       {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->mount_options, "Mount options (repeatable; see below)",
        "OPT[=VALUE][,…]"},
       {"foreground", 'f', 0, G_OPTION_ARG_NONE, &parsed->foreground, "Stay in the foreground", NULL},
@@ -135,6 +141,7 @@ void bgfs_options_free(BgfsOptions *options)
   g_ptr_array_unref(options->allowed);
   g_ptr_array_unref(options->secret_texts);
   g_free(options->key_secret);
+  g_free(options->qmp);
   g_string_free(options->fuse, TRUE);
   g_free(options);
 }
@@ -187,6 +194,19 @@ static bool take_positional(BgfsOptions *options, char **rest, GError **error)
     options->image = g_strdup(rest[0]);
   options->mountpoint = g_strdup(rest[count - 1]);
   return true;
+}
+
+static bool take_qmp(BgfsOptions *options, const char *text, GError **error)
+{
+  if (!text)
+    return true;
+  options->qmp = bgfs_qmp_socket_path(text, error);
+  if (!options->qmp)
+    g_prefix_error(error, "--qmp: ");
+  /* the graph cannot be changed under what goes around it */
+  if (!options->passthrough_named)
+    options->no_passthrough = true;
+  return options->qmp;
 }
 
 static bool check(const BgfsOptions *options, GError **error)
@@ -250,7 +270,7 @@ BgfsOptions *bgfs_options_parse(int argc, char **argv, GError **error)
       return NULL;
   }
   options->foreground |= options->debug;
-  if (!take_positional(options, parsed.rest, error) || !check(options, error))
+  if (!take_positional(options, parsed.rest, error) || !take_qmp(options, parsed.qmp, error) || !check(options, error))
     return NULL;
   return g_steal_pointer(&options);
 }

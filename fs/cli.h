@@ -29,6 +29,8 @@ typedef struct BgfsOptions {
   bool trust_images, read_only, snapshot, compress, foreground, debug;
   BgfsCachingPolicy caching;
   bool no_passthrough;
+  bool passthrough_named; /* by -o passthrough=…; else it depends */
+  char *qmp;              /* absolute path of the control socket; NULL: none */
   bool allow_other; /* asked for, by that name or as allow_root */
   GString
       *fuse; /* mount options for libfuse: comma-separated, commas and backslashes in values escaped with a backslash */

@@ -34,7 +34,7 @@ static void print_text(const BgMapped *mapped, bool first)
     printf("%-18s %-18s %-18s %s\n", "Disk offset", "Length", "File offset", "File");
   if (!mapped->data || mapped->zero)
     return;
-  const char *filename = mapped->storage ? bg_node_filename(mapped->storage) : NULL;
+  g_autofree char *filename = mapped->storage ? bg_node_filename(mapped->storage) : NULL;
   g_autofree char *shown = bg_escape(filename ? filename : mapped->compressed ? "(compressed)" : "");
   g_autofree char *offset = mapped->storage ? g_strdup_printf("%#" PRIx64, mapped->offset) : g_strdup("-");
   printf("%#-18" PRIx64 " %#-18" PRIx64 " %-18s %s\n", mapped->start, mapped->length, offset, shown);

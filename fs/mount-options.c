@@ -104,6 +104,7 @@ static bool take_value(BgfsOptions *options, const char *name, const char *value
   }
   if (strcmp(name, "passthrough") == 0 && (strcmp(value, "auto") == 0 || strcmp(value, "off") == 0)) {
     options->no_passthrough = strcmp(value, "off") == 0;
+    options->passthrough_named = true;
     return true;
   }
   if (strcmp(name, "key-secret") == 0) {

@@ -3,12 +3,17 @@
 #include "fs/buffer.h"
 #include "fs/build.h"
 #include "fs/daemon.h"
+#include "fs/fan-out.h"
 #include "fs/image.h"
+#include "fs/images.h"
 #include "fs/log.h"
 #include "fs/mountpoint.h"
+#include "fs/qmp/events.h"
+#include "fs/qmp/server.h"
 #include "fs/session.h"
 #include "fs/signals.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +28,9 @@ typedef struct Mount {
   pthread_mutex_t lock; /* guards `session` against the signal thread */
   BgfsSession *session; /* NULL until it is mounted, and again when its end begins */
   unsigned signals_seen;
+  BgfsFanOut listeners;
+  BgfsQmpServer *qmp; /* NULL: nobody asked for it */
+  BgfsQmpEvents *events;
 } Mount;
 
 static void print_error(const GError *error)
@@ -84,29 +92,56 @@ static void fs_init(Mount *mount)
   clock_gettime(CLOCK_REALTIME, &fs->started);
 }
 
-static bool check_images(const Mount *mount, GError **error)
-{
-  g_autoptr(GPtrArray) nodes = bg_graph_nodes(mount->fs.graph);
-  for (guint i = 0; i < nodes->len; i++) {
-    BgNode *node = g_ptr_array_index(nodes, i);
-    const char *filename = bg_node_filename(node);
-    if (filename && bg_node_driver(node)->kind == BG_KIND_PROTOCOL &&
-        !bgfs_mountpoint_check_file(mount->mountpoint, filename, error))
-      return false;
-  }
-  return true;
-}
-
 /* What `mount` and `df` show. */
 static char *source_name(const BgfsOptions *options)
 {
   return options->image ? bgfs_absolute_path(options->image) : g_strdup("blockgraphfs");
 }
 
+/* ── the control socket ── */
+
+static bool open_socket(Mount *mount, GError **error)
+{
+  if (!mount->options->qmp)
+    return true;
+  mount->qmp = bgfs_qmp_server_new(mount->options->qmp, error);
+  return mount->qmp;
+}
+
+/* As a signal would. */
+static void on_quit(void *data)
+{
+  (void)data;
+  kill(getpid(), SIGTERM);
+}
+
+/* False: errno. */
+static bool start_qmp(Mount *mount)
+{
+  const BgfsQmpMount served = {.graph = mount->fs.graph,
+                               .notify = mount->fs.notify,
+                               .closing = mount->fs.closing,
+                               .mountpoint = mount->mountpoint,
+                               .quit = on_quit};
+  if (!mount->qmp)
+    return true;
+  return bgfs_qmp_events_start(mount->events, mount->qmp, mount->fs.graph) &&
+         bgfs_qmp_server_start(mount->qmp, &served);
+}
+
+static void stop_qmp(Mount *mount)
+{
+  bgfs_qmp_server_stop(mount->qmp);
+  bgfs_qmp_events_stop(mount->events);
+}
+
+/* ── beginning and end ── */
+
 static bool start(Mount *mount, GError **error)
 {
   BgfsFs *fs = &mount->fs;
-  if (!bgfs_build(fs->graph, mount->options, error) || !check_images(mount, error))
+  if (!open_socket(mount, error) || !bgfs_build(fs->graph, mount->options, error) ||
+      !bgfs_images_check(fs->graph, mount->mountpoint, error))
     return false;
   g_autofree char *source = source_name(mount->options);
   BgfsSession *session = bgfs_session_mount(fs, mount->options, source, mount->mountpoint, error);
@@ -115,7 +150,7 @@ static bool start(Mount *mount, GError **error)
   pthread_mutex_lock(&mount->lock);
   mount->session = session;
   pthread_mutex_unlock(&mount->lock);
-  if (bgfs_notify_start(fs->notify, bgfs_session_fuse(session), fs->inodes))
+  if (bgfs_notify_start(fs->notify, bgfs_session_fuse(session), fs->inodes) && start_qmp(mount))
     return true;
   bg_set_error_errno(error, errno, "cannot start a thread");
   return false;
@@ -138,6 +173,7 @@ static bool stop(Mount *mount)
   mount->signals_seen++;
   pthread_mutex_unlock(&mount->lock);
 
+  stop_qmp(mount);
   bgfs_notify_stop(fs->notify);
   bgfs_changes_free(fs->changes);
   bgfs_session_free(session);
@@ -149,6 +185,8 @@ static bool stop(Mount *mount)
     g_critical("data may be lost: %s", error->message);
   bgfs_closing_free(fs->closing);
   bgfs_notify_free(fs->notify);
+  bgfs_qmp_server_free(mount->qmp);
+  bgfs_qmp_events_free(mount->events);
   g_free(fs->directory);
   return ok;
 }
@@ -162,7 +200,10 @@ static int run(Mount *mount)
     return EXIT_FAILURE;
   }
   fs_init(mount);
-  mount->fs.graph = bgfs_graph_new(mount->options, &bgfs_notify_listener, mount->fs.notify);
+  mount->events = bgfs_qmp_events_new();
+  mount->listeners =
+      (BgfsFanOut){{&bgfs_notify_listener, &bgfs_qmp_events_listener}, {mount->fs.notify, mount->events}};
+  mount->fs.graph = bgfs_graph_new(mount->options, &bgfs_fan_out_listener, &mount->listeners);
 
   g_autoptr(GError) error = NULL;
   bool ok = start(mount, &error);

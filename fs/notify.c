@@ -172,18 +172,40 @@ void bgfs_notify_stop(BgfsNotify *notify)
     lane_stop(&notify->lanes[i]);
 }
 
-void bgfs_notify_drop_data(BgfsNotify *notify, BgfsInode *inode, unsigned milliseconds)
+/* Until what got that number or a lower one was sent, or `until` (monotonic µs). */
+static void lane_wait(Lane *lane, uint64_t number, int64_t until)
 {
-  Lane *lane = &notify->lanes[LANE_DATA];
-  uint64_t number = lane_queue(lane, inode->node);
-  int64_t until = g_get_monotonic_time() + milliseconds * 1000;
   struct timespec at = {until / G_USEC_PER_SEC, until % G_USEC_PER_SEC * 1000};
-
   pthread_mutex_lock(&lane->lock);
   int result = 0;
   while (lane->running && lane->sent < number && result == 0)
     result = pthread_cond_timedwait(&lane->changed, &lane->lock, &at);
   pthread_mutex_unlock(&lane->lock);
+}
+
+static uint64_t lane_last(Lane *lane)
+{
+  pthread_mutex_lock(&lane->lock);
+  uint64_t number = lane->queued;
+  pthread_mutex_unlock(&lane->lock);
+  return number;
+}
+
+void bgfs_notify_drop_data(BgfsNotify *notify, BgfsInode *inode, unsigned milliseconds)
+{
+  Lane *lane = &notify->lanes[LANE_DATA];
+  int64_t until = g_get_monotonic_time() + milliseconds * 1000;
+  lane_wait(lane, lane_queue(lane, inode->node), until);
+}
+
+void bgfs_notify_wait(BgfsNotify *notify, unsigned milliseconds)
+{
+  static const int lanes[] = {LANE_ATTRIBUTES, LANE_NAMES};
+  int64_t until = g_get_monotonic_time() + milliseconds * 1000;
+  for (size_t i = 0; i < G_N_ELEMENTS(lanes); i++) {
+    Lane *lane = &notify->lanes[lanes[i]];
+    lane_wait(lane, lane_last(lane), until);
+  }
 }
 
 static void on_state(void *data, BgNode *node)

@@ -164,7 +164,9 @@ static bool host_statfs(BgfsFs *fs, BgNode *node, struct statvfs *st)
   struct stat host;
   if (bg_node_host_stat(node, &host) < 0 || !S_ISREG(host.st_mode))
     return false;
-  const char *name = bg_node_filename(node);
+  g_autofree char *name = bg_node_filename(node);
+  if (!name)
+    return false;
   g_autofree char *path = g_build_filename(g_path_is_absolute(name) ? "/" : fs->directory, name, NULL);
   return statvfs(path, st) == 0;
 }

@@ -65,7 +65,9 @@ static void run_open(BgfsTask *task)
   } else {
     g_message("file '%s': open for %s refused: %s", bg_node_name(open->inode->node),
               access & BGFS_WRITE ? "writing" : "reading", error->message);
-    fuse_reply_err(open->req, bg_error_errno(error));
+    /* a node that was removed: another may have its name by now, which the kernel then finds by itself */
+    bool gone = bg_node_size(open->inode->node) == -ENOENT;
+    fuse_reply_err(open->req, gone ? ESTALE : bg_error_errno(error));
   }
   g_free(open);
 }

@@ -22,11 +22,6 @@ static char *get_driver(BgNode *node)
   return g_strdup(bg_node_driver(node)->name);
 }
 
-static char *get_filename(BgNode *node)
-{
-  return g_strdup(bg_node_filename(node));
-}
-
 static char *get_write_state(BgNode *node)
 {
   BgNodeState state;
@@ -69,7 +64,7 @@ static char *get_generation(BgNode *node)
 }
 
 static const Attribute node_attributes[] = {
-    {PREFIX "driver", get_driver},       {PREFIX "filename", get_filename},       {PREFIX "generation", get_generation},
+    {PREFIX "driver", get_driver},       {PREFIX "filename", bg_node_filename},   {PREFIX "generation", get_generation},
     {PREFIX "node-name", get_node_name}, {PREFIX "open-mode", get_open_mode},     {PREFIX "pinned", get_pinned},
     {PREFIX "reason", get_reason},       {PREFIX "write-state", get_write_state},
 };

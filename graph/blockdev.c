@@ -147,10 +147,26 @@ static bool flatten(BgDict *dict, const char *prefix, JsonObject *object, GError
   return true;
 }
 
-static bool parse_json(BgDict *dict, const char *text, GError **error)
+BgDict *bg_blockdev_from_json(JsonObject *object, GError **error)
+{
+  g_autoptr(BgDict) dict = bg_dict_new();
+  if (!flatten(dict, "", object, error) || !check_no_value_has_children(dict, error))
+    return NULL;
+  return g_steal_pointer(&dict);
+}
+
+static BgDict *parse_json(const char *text, GError **error)
 {
   g_autoptr(JsonNode) root = bg_json_parse(text, MAX_DEPTH, error);
-  return root && flatten(dict, "", json_node_get_object(root), error);
+  return root ? bg_blockdev_from_json(json_node_get_object(root), error) : NULL;
+}
+
+static BgDict *parse_keys(const char *text, GError **error)
+{
+  g_autoptr(BgDict) dict = bg_dict_new();
+  if (!parse_pairs(dict, text, error) || !check_no_value_has_children(dict, error))
+    return NULL;
+  return g_steal_pointer(&dict);
 }
 
 BgDict *bg_blockdev_parse(const char *text, GError **error)
@@ -159,9 +175,5 @@ BgDict *bg_blockdev_parse(const char *text, GError **error)
     bg_set_error(error, EINVAL, "The options are longer than %d bytes", MAX_LENGTH);
     return NULL;
   }
-  g_autoptr(BgDict) dict = bg_dict_new();
-  bool parsed = text[0] == '{' ? parse_json(dict, text, error) : parse_pairs(dict, text, error);
-  if (!parsed || !check_no_value_has_children(dict, error))
-    return NULL;
-  return g_steal_pointer(&dict);
+  return text[0] == '{' ? parse_json(text, error) : parse_keys(text, error);
 }

@@ -99,8 +99,8 @@ int64_t bg_node_size(BgNode *node);
 int64_t bg_node_allocated(BgNode *node);
 /* The stat of the host file that stands for the node (its PRIMARY children down to a protocol); -ENOENT if none. */
 int bg_node_host_stat(BgNode *node, struct stat *st);
-/* The name of that storage; NULL if none. Owned by the node. */
-const char *bg_node_filename(BgNode *node);
+/* A copy of the name of that storage, the caller's; NULL if none. */
+char *bg_node_filename(BgNode *node);
 void bg_node_limits(BgNode *node, BgLimits *limits);
 
 /* Raised whenever the node's bytes may have changed other than through its own users. */

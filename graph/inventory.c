@@ -197,20 +197,6 @@ static void ask_driver(BgSeenNode *seen)
   unmark(node);
 }
 
-/* Copied before any `life` is let go: a name is the instance's. */
-static char *copy_filename(BgNode *node)
-{
-  char *name = NULL;
-  pthread_rwlock_rdlock(&node->life);
-  const BgEdge *below = bg_node_edge_by_role(node, BG_ROLE_PRIMARY | BG_ROLE_FILTERED);
-  if (node->instance && node->driver->filename)
-    name = g_strdup(node->driver->filename(node->instance));
-  else if (node->instance && below)
-    name = copy_filename(below->hold.node);
-  pthread_rwlock_unlock(&node->life);
-  return name;
-}
-
 BgInventory *bg_inventory_take(BgGraph *graph)
 {
   BgInventory *inventory = g_new0(BgInventory, 1);
@@ -219,7 +205,7 @@ BgInventory *bg_inventory_take(BgGraph *graph)
   for (guint i = 0; i < inventory->nodes->len; i++) {
     BgSeenNode *seen = inventory->nodes->pdata[i];
     bg_node_state(seen->node, &seen->state);
-    seen->filename = copy_filename(seen->node);
+    seen->filename = bg_node_filename(seen->node);
     seen->size = bg_node_size(seen->node);
     seen->allocated = bg_node_allocated(seen->node);
     ask_driver(seen);

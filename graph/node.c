@@ -171,14 +171,14 @@ int bg_node_host_stat(BgNode *node, struct stat *st)
   return result;
 }
 
-const char *bg_node_filename(BgNode *node)
+char *bg_node_filename(BgNode *node)
 {
   if (!node_hold_instance(node))
     return NULL;
-  const char *name = NULL;
+  char *name = NULL;
   BgNode *child = primary(node);
   if (node->driver->filename)
-    name = node->driver->filename(node->instance);
+    name = g_strdup(node->driver->filename(node->instance));
   else if (child)
     name = bg_node_filename(child);
   node_release(node);

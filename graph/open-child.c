@@ -45,7 +45,7 @@ static char *resolve(const Wanted *wanted, GError **error)
 {
   const BgNode *node = wanted->opening->node;
   BgEdge *storage = bg_node_edge_by_role(node, BG_ROLE_PRIMARY);
-  const char *image = storage ? bg_node_filename(storage->hold.node) : NULL;
+  g_autofree char *image = storage ? bg_node_filename(storage->hold.node) : NULL;
   g_autofree char *filename = bg_reference_resolve(&node->graph->policy, image, wanted->reference, error);
   if (!filename || !check_loop(wanted->opening, filename, error))
     return NULL;

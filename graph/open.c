@@ -108,7 +108,7 @@ static const BgDriver *probe_storage(BgNode *storage, BgProbe probe, GError **er
     return NULL;
   }
   if (found && probe == BG_PROBE_RAW_ONLY) {
-    const char *filename = bg_node_filename(storage);
+    g_autofree char *filename = bg_node_filename(storage);
     bg_set_error(
         error, EPERM,
         "backing file '%s' looks like %s, but its overlay does not record that format: record it (qemu-img rebase "

@@ -3,7 +3,6 @@
 #include "graph/escape.h"
 #include "graph/inventory.h"
 
-#include <json-glib/json-glib.h>
 #include <string.h>
 
 static const char *const kind_words[] = {
@@ -185,7 +184,7 @@ static void add_node(JsonBuilder *builder, const BgSeenNode *node)
   json_builder_end_object(builder);
 }
 
-char *bg_query_json(BgGraph *graph)
+JsonNode *bg_query_values(BgGraph *graph)
 {
   g_autoptr(BgInventory) inventory = bg_inventory_take(graph);
   g_autoptr(JsonBuilder) builder = json_builder_new();
@@ -196,7 +195,12 @@ char *bg_query_json(BgGraph *graph)
     add_node(builder, inventory->nodes->pdata[i]);
   json_builder_end_array(builder);
   json_builder_end_object(builder);
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
+  return json_builder_get_root(builder);
+}
+
+char *bg_query_json(BgGraph *graph)
+{
+  g_autoptr(JsonNode) root = bg_query_values(graph);
   g_autofree char *text = json_to_string(root, TRUE);
   return g_strconcat(text, "\n", NULL);
 }

@@ -65,7 +65,8 @@ static bool collect_options(BgOverride *override, BgDict *options, GError **erro
 
 static void override_clear(BgOverride *override)
 {
-  bg_options_clear(override->node->driver->options, override->options);
+  if (override->options)
+    bg_options_clear(override->node->driver->options, override->options);
   g_clear_pointer(&override->options, g_free);
   g_clear_pointer(&override->given, bg_dict_free);
 }
@@ -77,6 +78,10 @@ static bool collect(BgProposal *proposal, BgGraph *graph, BgDict *options, GErro
   if (!node) {
     bg_set_error(error, name ? ENOENT : EINVAL, name ? "there is no node '%s'" : "node-name is missing%s",
                  name ? name : "");
+    return false;
+  }
+  if (bg_proposal_override(proposal, node)) {
+    bg_set_error(error, EINVAL, "node '%s' is named twice", node->name);
     return false;
   }
   BgOverride override = {.node = node, .given = bg_dict_copy(options)};

@@ -61,6 +61,12 @@ Test(map, tells_which_disk_of_the_chain_holds_what)
   scratch_clear(&scratch);
 }
 
+static void assert_stored_in(const BgMapped *mapped, const char *filename)
+{
+  g_autofree char *name = bg_node_filename(mapped->storage);
+  cr_assert_str_eq(name, filename);
+}
+
 Test(map, names_the_storage_and_the_place_in_it)
 {
   Scratch scratch;
@@ -69,10 +75,10 @@ Test(map, names_the_storage_and_the_place_in_it)
   BgMapped mapped;
   cr_assert_eq(bg_user_map(user, 3 * CLUSTER + 100, &mapped), 0);
   g_autofree char *base = scratch_path(&scratch, "base.raw"), *disk = scratch_path(&scratch, "disk.qcow2");
-  cr_assert_str_eq(bg_node_filename(mapped.storage), base);
+  assert_stored_in(&mapped, base);
   cr_assert_eq(mapped.offset, 3 * CLUSTER + 100);
   cr_assert_eq(bg_user_map(user, CLUSTER + 7, &mapped), 0);
-  cr_assert_str_eq(bg_node_filename(mapped.storage), disk);
+  assert_stored_in(&mapped, disk);
   cr_assert_eq(mapped.offset % CLUSTER, 7);
   bg_user_free(user);
   scratch_clear(&scratch);

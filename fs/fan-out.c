@@ -1,0 +1,36 @@
+#include "fs/fan-out.h"
+
+#define TELL_ALL(data, what, ...)                                                                                      \
+  do {                                                                                                                 \
+    const BgfsFanOut *fan_out = (data);                                                                                \
+    for (int i = 0; i < BGFS_FAN_OUT_MAX; i++)                                                                         \
+      if (fan_out->listeners[i] && fan_out->listeners[i]->what)                                                        \
+        fan_out->listeners[i]->what(fan_out->data[i], __VA_ARGS__);                                                    \
+  } while (0)
+
+static void on_state(void *data, BgNode *node)
+{
+  TELL_ALL(data, state_changed, node);
+}
+
+static void on_content(void *data, BgNode *node)
+{
+  TELL_ALL(data, content_changed, node);
+}
+
+static void on_added(void *data, BgNode *node)
+{
+  TELL_ALL(data, node_added, node);
+}
+
+static void on_removed(void *data, BgNode *node)
+{
+  TELL_ALL(data, node_removed, node);
+}
+
+const BgListener bgfs_fan_out_listener = {
+    .state_changed = on_state,
+    .content_changed = on_content,
+    .node_added = on_added,
+    .node_removed = on_removed,
+};

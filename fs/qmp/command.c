@@ -1,0 +1,28 @@
+#include "fs/qmp/command.h"
+
+#include <string.h>
+
+const BgfsQmpCommand *const *bgfs_qmp_commands(void)
+{
+  static const BgfsQmpCommand *const tables[] = {
+      bgfs_qmp_control_commands,
+      bgfs_qmp_query_commands,
+      bgfs_qmp_node_commands,
+      NULL,
+  };
+  return tables;
+}
+
+const BgfsQmpCommand *bgfs_qmp_command_find(const char *name)
+{
+  for (const BgfsQmpCommand *const *table = bgfs_qmp_commands(); *table; table++)
+    for (const BgfsQmpCommand *command = *table; command->name; command++)
+      if (strcmp(command->name, name) == 0)
+        return command;
+  return NULL;
+}
+
+JsonNode *bgfs_qmp_done(void)
+{
+  return json_node_init_object(json_node_alloc(), json_object_new());
+}

@@ -1,0 +1,190 @@
+#include "fs/qmp/events.h"
+
+#include "fs/image-info.h"
+#include "fs/qmp/message.h"
+
+#include <errno.h>
+
+typedef enum { ADDED, REMOVED, STATE } Kind;
+
+typedef struct News {
+  Kind kind;
+  BgNode *node;
+  int64_t time; /* µs since the epoch */
+} News;
+
+struct BgfsQmpEvents {
+  BgfsQmpServer *server;
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  GQueue queue;       /* (lock) News * */
+  GHashTable *states; /* (lock) nodes whose STATE is in the queue */
+  bool running;       /* (lock) */
+  GHashTable *told;   /* BgNode * to char *: the state that was told last; the thread's */
+};
+
+/* ── taking note ── */
+
+static void note(BgfsQmpEvents *events, Kind kind, BgNode *node)
+{
+  int64_t now = g_get_real_time();
+  pthread_mutex_lock(&events->lock);
+  if (events->running && (kind != STATE || g_hash_table_add(events->states, node))) {
+    News *news = g_new(News, 1);
+    *news = (News){kind, node, now};
+    g_queue_push_tail(&events->queue, news);
+    pthread_cond_signal(&events->changed);
+  }
+  pthread_mutex_unlock(&events->lock);
+}
+
+static void on_added(void *data, BgNode *node)
+{
+  note(data, ADDED, node);
+}
+
+static void on_removed(void *data, BgNode *node)
+{
+  note(data, REMOVED, node);
+}
+
+static void on_state(void *data, BgNode *node)
+{
+  note(data, STATE, node);
+}
+
+const BgListener bgfs_qmp_events_listener = {
+    .state_changed = on_state,
+    .node_added = on_added,
+    .node_removed = on_removed,
+};
+
+/* ── telling ── */
+
+static char *fingerprint(const BgNodeState *state)
+{
+  return g_strdup_printf("%d %d %d %s", state->write_state, state->error, state->read_write, state->reason);
+}
+
+/* True if the state is another than the one that was told last. */
+static bool remember_state(BgfsQmpEvents *events, BgNode *node, const BgNodeState *state)
+{
+  char *now = fingerprint(state);
+  const char *before = g_hash_table_lookup(events->told, node);
+  bool changed = g_strcmp0(before, now) != 0;
+  g_hash_table_replace(events->told, node, now);
+  return changed;
+}
+
+static void set_state(JsonObject *data, const BgNodeState *state)
+{
+  json_object_set_string_member(data, "write-state", bg_write_state_name(state->write_state));
+  bgfs_json_set_text(data, "reason", state->reason);
+  json_object_set_boolean_member(data, "read-write", state->read_write);
+}
+
+static void tell(BgfsQmpEvents *events, const News *news)
+{
+  static const char *const names[] = {[ADDED] = "BLOCKGRAPH_NODE_ADDED",
+                                      [REMOVED] = "BLOCKGRAPH_NODE_REMOVED",
+                                      [STATE] = "BLOCKGRAPH_WRITE_STATE_CHANGED"};
+  g_autoptr(JsonObject) data = json_object_new();
+  bgfs_json_set_text(data, "node-name", bg_node_name(news->node));
+  if (news->kind == ADDED)
+    bgfs_json_set_text(data, "driver", bg_node_driver(news->node)->name);
+  if (news->kind == REMOVED) {
+    g_hash_table_remove(events->told, news->node);
+  } else {
+    BgNodeState state;
+    bg_node_state(news->node, &state);
+    bool changed = remember_state(events, news->node, &state);
+    set_state(data, &state);
+    bg_node_state_clear(&state);
+    if (news->kind == STATE && !changed)
+      return;
+  }
+  g_autofree char *event = bgfs_qmp_event(names[news->kind], data, news->time);
+  bgfs_qmp_server_tell(events->server, event);
+}
+
+/* The next; NULL when the thread shall end. */
+static News *next(BgfsQmpEvents *events)
+{
+  pthread_mutex_lock(&events->lock);
+  while (events->running && g_queue_is_empty(&events->queue))
+    pthread_cond_wait(&events->changed, &events->lock);
+  News *news = events->running ? g_queue_pop_head(&events->queue) : NULL;
+  if (news && news->kind == STATE)
+    g_hash_table_remove(events->states, news->node);
+  pthread_mutex_unlock(&events->lock);
+  return news;
+}
+
+static void *tell_all(void *data)
+{
+  BgfsQmpEvents *events = data;
+  for (News *news; (news = next(events)); g_free(news))
+    tell(events, news);
+  return NULL;
+}
+
+/* ── the whole ── */
+
+BgfsQmpEvents *bgfs_qmp_events_new(void)
+{
+  BgfsQmpEvents *events = g_new0(BgfsQmpEvents, 1);
+  pthread_mutex_init(&events->lock, NULL);
+  pthread_cond_init(&events->changed, NULL);
+  events->states = g_hash_table_new(NULL, NULL);
+  events->told = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+  return events;
+}
+
+void bgfs_qmp_events_free(BgfsQmpEvents *events)
+{
+  if (!events)
+    return;
+  g_queue_clear_full(&events->queue, g_free);
+  g_hash_table_unref(events->states);
+  g_hash_table_unref(events->told);
+  pthread_cond_destroy(&events->changed);
+  pthread_mutex_destroy(&events->lock);
+  g_free(events);
+}
+
+static void remember_all(BgfsQmpEvents *events, BgGraph *graph)
+{
+  g_autoptr(GPtrArray) nodes = bg_graph_nodes(graph);
+  for (guint i = 0; i < nodes->len; i++) {
+    BgNodeState state;
+    bg_node_state(nodes->pdata[i], &state);
+    remember_state(events, nodes->pdata[i], &state);
+    bg_node_state_clear(&state);
+  }
+}
+
+bool bgfs_qmp_events_start(BgfsQmpEvents *events, BgfsQmpServer *server, BgGraph *graph)
+{
+  events->server = server;
+  remember_all(events, graph);
+  pthread_mutex_lock(&events->lock);
+  int result = pthread_create(&events->thread, NULL, tell_all, events);
+  events->running = result == 0;
+  pthread_mutex_unlock(&events->lock);
+  errno = result;
+  return result == 0;
+}
+
+void bgfs_qmp_events_stop(BgfsQmpEvents *events)
+{
+  if (!events)
+    return;
+  pthread_mutex_lock(&events->lock);
+  bool running = events->running;
+  events->running = false;
+  pthread_cond_signal(&events->changed);
+  pthread_mutex_unlock(&events->lock);
+  if (running)
+    pthread_join(events->thread, NULL);
+}

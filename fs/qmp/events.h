@@ -1,0 +1,22 @@
+/* What happens in the graph, told to clients. The listener only takes note; a thread of its own, which holds no lock of the graph,
+ * makes events of it. What happens to one node several times before that is told once. */
+#ifndef BGFS_QMP_EVENTS_H
+#define BGFS_QMP_EVENTS_H
+
+#include "fs/qmp/server.h"
+
+typedef struct BgfsQmpEvents BgfsQmpEvents;
+
+BgfsQmpEvents *bgfs_qmp_events_new(void);
+/* Stopped, or never started. NULL is fine. */
+void bgfs_qmp_events_free(BgfsQmpEvents *events);
+
+/* With the BgfsQmpEvents as data. */
+extern const BgListener bgfs_qmp_events_listener;
+
+/* Before this, and after stop, what happens is dropped. False: errno. */
+bool bgfs_qmp_events_start(BgfsQmpEvents *events, BgfsQmpServer *server, BgGraph *graph);
+/* Returns when nothing is being told any more. NULL, and what was never started, are fine. */
+void bgfs_qmp_events_stop(BgfsQmpEvents *events);
+
+#endif
