@@ -52,6 +52,7 @@ static const char help_tail[] =
     "  allow-reference=WHAT as --allow-reference\n"
     "  trust-images         as --trust-images\n"
     "  secret=id=ID\\\\,file=PATH, key-secret=ID  as --secret and --key-secret (a comma in a value wants a backslash)\n"
+    "  qmp=unix:PATH        as --qmp\n"
     "  cache=auto           the kernel keeps what it has read as long as nothing changes beneath (default)\n"
     "  cache=none           every request comes to the program\n"
     "  cache=writeback      the kernel caches writes too: faster, but only fsync makes them safe and tells errors, "
@@ -157,6 +158,7 @@ static void take_flags(BgfsOptions *options, Parsed *parsed)
   options->format = g_steal_pointer(&parsed->format);
   options->driver = g_steal_pointer(&parsed->driver);
   options->key_secret = g_steal_pointer(&parsed->key_secret);
+  options->qmp = g_steal_pointer(&parsed->qmp);
   options->read_only = parsed->read_only;
   options->snapshot = parsed->snapshot;
   options->compress = parsed->compress;
@@ -196,17 +198,21 @@ static bool take_positional(BgfsOptions *options, char **rest, GError **error)
   return true;
 }
 
-static bool take_qmp(BgfsOptions *options, const char *text, GError **error)
+/* The graph cannot be changed under what goes around it. */
+static bool take_qmp(BgfsOptions *options, GError **error)
 {
-  if (!text)
-    return true;
-  options->qmp = bgfs_qmp_socket_path(text, error);
   if (!options->qmp)
-    g_prefix_error(error, "--qmp: ");
-  /* the graph cannot be changed under what goes around it */
+    return true;
   if (!options->passthrough_named)
     options->no_passthrough = true;
-  return options->qmp;
+  char *path = bgfs_qmp_socket_path(options->qmp, error);
+  if (!path) {
+    g_prefix_error(error, "--qmp: ");
+    return false;
+  }
+  g_free(options->qmp);
+  options->qmp = path;
+  return true;
 }
 
 static bool check(const BgfsOptions *options, GError **error)
@@ -270,7 +276,7 @@ BgfsOptions *bgfs_options_parse(int argc, char **argv, GError **error)
       return NULL;
   }
   options->foreground |= options->debug;
-  if (!take_positional(options, parsed.rest, error) || !take_qmp(options, parsed.qmp, error) || !check(options, error))
+  if (!take_positional(options, parsed.rest, error) || !take_qmp(options, error) || !check(options, error))
     return NULL;
   return g_steal_pointer(&options);
 }

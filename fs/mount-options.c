@@ -107,6 +107,11 @@ static bool take_value(BgfsOptions *options, const char *name, const char *value
     options->passthrough_named = true;
     return true;
   }
+  if (strcmp(name, "qmp") == 0) {
+    g_free(options->qmp);
+    options->qmp = g_strdup(value);
+    return true;
+  }
   if (strcmp(name, "key-secret") == 0) {
     g_free(options->key_secret);
     options->key_secret = g_strdup(value);

@@ -5,21 +5,32 @@ need_fuse
 need_tools qemu-img qemu-io python3 fio
 socket=$PWD/socket
 
-# qmp REQUEST…: each NAME, or NAME ARGUMENTS; what is answered to the last.
+# connect_client: from now on qmp speaks to the daemon at $socket.
+connect_client() {
+  coproc client { exec python3 "$e2e_dir/qmp-client.py" "$socket" --events "$PWD/events"; }
+  own_processes+=("$client_PID")
+}
+
+# qmp REQUEST…: each NAME, or NAME ARGUMENTS. What is answered to the last is in $answer; fails if that is an error.
+answer=
 qmp() {
-  printf '%s\n' "$@" | timeout 60 python3 "$e2e_dir/qmp-client.py" "$socket" --events "$PWD/events" | tail -n 1
+  local request
+  for request in "$@"; do
+    printf '%s\n' "$request" >&"${client[1]}"
+    read -r -t 60 answer <&"${client[0]}" || fail "no answer to $request"
+  done
+  [[ $answer != '{"error"'* ]]
 }
 
 qmp_ok() {
-  local answer
-  answer=$(qmp "$@") || fail "$*: $answer"
+  qmp "$@" || fail "$*: $answer"
 }
 
 # qmp_fails PATTERN REQUEST…
 qmp_fails() {
-  local pattern=$1 answer
+  local pattern=$1
   shift
-  answer=$(qmp "$@") && fail "$* was done: $answer"
+  ! qmp "$@" || fail "$* was done: $answer"
   assert_matches "$answer" "$pattern" "answer to $*"
 }
 
@@ -45,6 +56,7 @@ mount_graph mnt --qmp unix:socket disk.qcow2
 if (($(id -u) == 0)) && as_user perl -MIO::Socket::UNIX -e 0; then
   chmod 711 .
   chmod 777 "$socket"
+  # shellcheck disable=SC2016 # a program in Perl
   said=$(as_user perl -MIO::Socket::UNIX -e 'print IO::Socket::UNIX->new($ARGV[0])->getline' "$socket") || fail "cannot connect"
   assert_matches "$said" "Only root and the user who runs this" "what another user hears"
 fi
@@ -55,6 +67,7 @@ note "clients that behave badly get errors or are hung up on"
 timeout 120 python3 "$e2e_dir/qmp-abuse.py" "$socket"
 process_runs "$daemon" || fail "the daemon is gone"
 
+connect_client
 note "a new node is a file at once, a deleted one vanishes at once"
 truncate -s 4M a.raw
 printf first | dd of=a.raw conv=notrunc status=none
@@ -91,14 +104,16 @@ for i in 1 2 3 4 5; do
   truncate -s 1M "$i.raw"
   qmp_ok "blockdev-add {\"driver\":\"raw\",\"node-name\":\"n$i\",\"auto-read-only\":true,\"file\":{\"driver\":\"file\",\"filename\":\"$PWD/$i.raw\"}}"
 done
-before=$(qmp query-blockgraph)
+qmp_ok query-blockgraph
+before=$answer
 options=
 for i in 1 2 3 4; do
   options+="{\"driver\":\"raw\",\"node-name\":\"n$i\",\"read-only\":true,\"detect-zeroes\":\"on\"},"
 done
 qmp_fails "no node 'missing'|missing" "blockdev-reopen {\"options\":[$options{\"driver\":\"raw\",\"node-name\":\"n5\",\"file\":\"missing\"}]}"
 qmp_fails "offset|size" "blockdev-reopen {\"options\":[$options{\"driver\":\"raw\",\"node-name\":\"n5\",\"offset\":512}]}"
-assert_equal "$(qmp query-blockgraph)" "$before" "the graph after failed reopens"
+qmp_ok query-blockgraph
+assert_equal "$answer" "$before" "the graph after failed reopens"
 assert_mode mnt/n1 644
 qmp_ok "blockdev-reopen {\"options\":[$options{\"driver\":\"raw\",\"node-name\":\"n5\",\"read-only\":true}]}"
 for i in 1 2 3 4 5; do assert_mode "mnt/n$i" 444; done
@@ -112,7 +127,7 @@ qmp_fails "cycle|child|loop|itself" 'blockdev-reopen {"options":[{"driver":"raw"
 
 note "graph changes under fio with verification: no error, each is done or refused within a second"
 qmp_ok "blockdev-add {\"driver\":\"file\",\"node-name\":\"other\",\"filename\":\"$PWD/3.raw\",\"read-only\":true}"
-background fio --name=verify --filename=mnt/disk --rw=randrw --bs=4k --size=8M --verify=crc32c --verify_fatal=1 --time_based --runtime=4 \
+background fio --name=verify --filename=mnt/disk --rw=randrw --bs=4k --size=8M --verify=crc32c --verify_fatal=1 --time_based --runtime=3 \
   --ioengine=psync --numjobs=1 --output=fio.log
 fio=$!
 changes=0
@@ -120,7 +135,7 @@ while process_runs "$fio"; do
   begin=${EPOCHREALTIME/./}
   qmp "blockdev-reopen {\"options\":[{\"driver\":\"qcow2\",\"node-name\":\"disk\",\"auto-read-only\":true,\"discard\":\"unmap\",\"detect-zeroes\":\"$((changes % 2 ? 0 : 1))\"}]}" \
     'blockdev-reopen {"options":[{"driver":"qcow2","node-name":"disk","auto-read-only":true,"discard":"unmap"}]}' \
-    "blockdev-add {\"driver\":\"file\",\"node-name\":\"t\",\"filename\":\"$PWD/4.raw\",\"read-only\":true}" 'blockdev-del {"node-name":"t"}' >/dev/null || true
+    "blockdev-add {\"driver\":\"file\",\"node-name\":\"t\",\"filename\":\"$PWD/4.raw\",\"read-only\":true}" 'blockdev-del {"node-name":"t"}' || true
   took=$((${EPOCHREALTIME/./} - begin))
   ((took < 4000000)) || sanitized || fail "four changes took $took µs"
   changes=$((changes + 1))
