@@ -1,6 +1,7 @@
 #include "fs/build.h"
 
 #include "fs/image.h"
+#include "fs/path.h"
 #include "fs/temporary-overlay.h"
 #include "graph/blockdev.h"
 #include "graph/name.h"

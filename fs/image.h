@@ -11,7 +11,4 @@ BgGraph *bgfs_graph_new(const BgfsOptions *options, const BgListener *listener, 
 /* IMAGE's options for bg_graph_add(): a node `name` (NULL: none is given) on the file. `filename` is absolute. */
 BgDict *bgfs_image_dict(const char *name, const char *filename, const char *format);
 
-/* A path that stays good when the working directory changes. */
-char *bgfs_absolute_path(const char *path);
-
 #endif

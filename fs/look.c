@@ -1,6 +1,6 @@
 #include "fs/look.h"
 
-#include "fs/image.h"
+#include "fs/path.h"
 #include "graph/image.h"
 
 typedef struct Arguments {

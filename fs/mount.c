@@ -8,6 +8,7 @@
 #include "fs/images.h"
 #include "fs/log.h"
 #include "fs/mountpoint.h"
+#include "fs/path.h"
 #include "fs/qmp/events.h"
 #include "fs/qmp/server.h"
 #include "fs/session.h"

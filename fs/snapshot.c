@@ -1,6 +1,6 @@
 #include "fs/snapshot.h"
 
-#include "fs/image.h"
+#include "fs/path.h"
 #include "fs/snapshot-list.h"
 #include "fs/subcommand.h"
 #include "graph/image.h"

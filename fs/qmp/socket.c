@@ -1,7 +1,7 @@
 #include "fs/qmp/socket.h"
 
 #include "drivers/error.h"
-#include "fs/image.h"
+#include "fs/path.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -137,10 +137,10 @@ Test(cli, a_control_socket_turns_passthrough_off_unless_it_is_asked_for)
 {
   g_autoptr(BgfsOptions) plain = parse("", "disk.qcow2", "mnt", NULL);
   cr_assert(!plain->qmp && !plain->no_passthrough);
-  g_autoptr(BgfsOptions) socket = parse("--qmp", "unix:/run/s,server=on,wait=off", "disk.qcow2", "mnt", NULL);
+  g_autoptr(BgfsOptions) socket = parse("", "--qmp", "unix:/run/s,server=on,wait=off", "disk.qcow2", "mnt", NULL);
   cr_assert_str_eq(socket->qmp, "/run/s");
   cr_assert(socket->no_passthrough);
-  g_autoptr(BgfsOptions) both = parse("-o", "qmp=unix:/run/s,passthrough=auto", "disk.qcow2", "mnt", NULL);
+  g_autoptr(BgfsOptions) both = parse("", "-o", "qmp=unix:/run/s,passthrough=auto", "disk.qcow2", "mnt", NULL);
   cr_assert_str_eq(both->qmp, "/run/s");
   cr_assert_not(both->no_passthrough);
   assert_refused("names no socket", "--qmp", "tcp:x:1", "disk.qcow2", "mnt", NULL);
