@@ -61,8 +61,8 @@ build_dir_for() {
   printf '%s/build%s\n' "$source_dir" "${1:+-${1//,/-}}"
 }
 
-# Configures and builds in the folder $1; further arguments go to configure. Does nothing again that is done already.
-build() {
+# Configures in the folder $1; further arguments go to configure. Does nothing again that is done already.
+configure_in() {
   local dir=$1
   shift
   if [[ ! -x $source_dir/configure || $source_dir/configure.ac -nt $source_dir/configure ]]; then
@@ -76,6 +76,12 @@ build() {
   if [[ ! -f $dir/Makefile || $source_dir/configure -nt $dir/Makefile ]]; then
     (cd "$dir" && "$source_dir/configure" -q "$@") || die "configure failed"
   fi
+}
+
+# The same, and builds.
+build() {
+  local dir=$1
+  configure_in "$@"
   make -s -C "$dir" -j "$(nproc)" </dev/null || die "the build failed"
 }
 

@@ -161,7 +161,8 @@ static int plan_tables(Plan *plan, const Qcow2Tables *from, uint64_t entries)
   plan->tables = (Qcow2Tables){g_try_new0(uint64_t, entries), entries};
   if (!plan->tables.l1)
     return -ENOMEM;
-  memcpy(plan->tables.l1, from->l1, MIN(entries, from->entries) * 8);
+  if (from->entries) /* an empty disk has none */
+    memcpy(plan->tables.l1, from->l1, MIN(entries, from->entries) * 8);
   return 0;
 }
 

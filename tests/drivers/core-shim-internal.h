@@ -29,6 +29,7 @@ struct Shim {
   char *backing_reference;
   unsigned corruptions; /* atomic */
   bool special;
+  const BgSecret *secret;
 
   /* The ranges of all requests under way. */
   pthread_mutex_t lock;

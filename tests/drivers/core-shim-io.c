@@ -100,12 +100,42 @@ static int read_opaque(Shim *shim, char *buffer, uint64_t length, uint64_t offse
   return rc;
 }
 
+/* The whole units around a piece of an encoded extent. */
+typedef struct Units {
+  char *bytes;
+  uint64_t skip, length; /* before the piece; of all */
+} Units;
+
+static int units_read(Shim *shim, const BgExtent *extent, uint64_t offset, Units *units)
+{
+  BgLimits limits;
+  shim_limits(shim, &limits);
+  units->skip = offset & (limits.request_alignment - 1);
+  units->length = up(units->skip + extent->length, limits.request_alignment);
+  units->bytes = g_malloc(units->length);
+  int rc = read_child(extent->child, units->bytes, units->length, extent->offset - units->skip);
+  return rc < 0 ? rc
+                : shim->driver->decode(shim->instance, units->bytes, units->length, offset - units->skip,
+                                       extent->offset - units->skip);
+}
+
+static int read_encoded(Shim *shim, const BgExtent *extent, char *buffer, uint64_t offset)
+{
+  Units units;
+  int rc = units_read(shim, extent, offset, &units);
+  if (rc == 0)
+    memcpy(buffer, units.bytes + units.skip, extent->length);
+  g_free(units.bytes);
+  return rc;
+}
+
 static int read_extent(Shim *shim, const BgExtent *extent, char *buffer, uint64_t offset)
 {
   struct iovec iov = {buffer, extent->length};
   switch (extent->kind) {
   case BG_EXTENT_DATA:
-    return read_child(extent->child, buffer, extent->length, extent->offset);
+    return extent->flags & BG_EXTENT_ENCODED ? read_encoded(shim, extent, buffer, offset)
+                                             : read_child(extent->child, buffer, extent->length, extent->offset);
   case BG_EXTENT_SPECIAL:
     return shim->driver->preadv_special(shim->instance, &iov, 1, offset);
   case BG_EXTENT_BACKING:
@@ -192,6 +222,10 @@ static int write_reserved(Shim *shim, const BgReservation *place, const char *bu
   memcpy(whole + head, buffer, length);
   uint64_t from = place->reads_zero && bg_buffer_is_zero(whole, head) ? head : 0;
   uint64_t to = place->reads_zero && bg_buffer_is_zero(whole + tail_start, tail) ? tail_start : place->length;
+  if (place->flags & BG_EXTENT_ENCODED)
+    rc = shim->driver->encode(shim->instance, whole, place->length, place->offset, place->child_offset);
+  if (rc < 0)
+    return rc;
   struct iovec iov = {whole + from, to - from};
   return place->child->ops->pwritev(place->child, &iov, 1, place->child_offset + from);
 }
@@ -219,7 +253,31 @@ static bool in_place(const BgExtent *extent)
   return extent->kind == BG_EXTENT_DATA && extent->flags & BG_EXTENT_IN_PLACE;
 }
 
-/* The range is held, exclusively if `may_allocate`. Bytes written up to where it may not go on, or -errno. */
+static int write_encoded(Shim *shim, const BgExtent *extent, const char *buffer, uint64_t offset)
+{
+  Units units;
+  int rc = units_read(shim, extent, offset, &units);
+  uint64_t start = extent->offset - units.skip;
+  if (rc == 0) {
+    memcpy(units.bytes + units.skip, buffer, extent->length);
+    rc = shim->driver->encode(shim->instance, units.bytes, units.length, offset - units.skip, start);
+  }
+  struct iovec iov = {units.bytes, units.length};
+  if (rc == 0)
+    rc = extent->child->ops->pwritev(extent->child, &iov, 1, start);
+  g_free(units.bytes);
+  return rc;
+}
+
+static int write_in_place(Shim *shim, const BgExtent *extent, const char *buffer, uint64_t offset)
+{
+  struct iovec iov = {(void *)buffer, extent->length};
+  return extent->flags & BG_EXTENT_ENCODED ? write_encoded(shim, extent, buffer, offset)
+                                           : extent->child->ops->pwritev(extent->child, &iov, 1, extent->offset);
+}
+
+/* The range is held, exclusively if `may_allocate`, which writing parts of units takes, too. Bytes written up to where it may not go on, or
+ * -errno. */
 static int64_t write_held(Shim *shim, const char *buffer, uint64_t length, uint64_t offset, bool may_allocate)
 {
   uint64_t done = 0;
@@ -229,13 +287,12 @@ static int64_t write_held(Shim *shim, const char *buffer, uint64_t length, uint6
     if (rc < 0)
       return rc;
     int64_t written = (int64_t)extent.length;
-    if (in_place(&extent)) {
-      struct iovec iov = {(void *)(buffer + done), extent.length};
-      rc = extent.child->ops->pwritev(extent.child, &iov, 1, extent.offset);
+    if (!may_allocate && (!in_place(&extent) || extent.flags & BG_EXTENT_ENCODED)) {
+      break;
+    } else if (in_place(&extent)) {
+      rc = write_in_place(shim, &extent, buffer + done, offset + done);
       if (rc < 0)
         return rc;
-    } else if (!may_allocate) {
-      break;
     } else {
       written = write_new(shim, buffer + done, extent.length, offset + done);
       if (written < 0)

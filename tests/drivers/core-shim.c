@@ -172,6 +172,13 @@ static bool host_epoch_passed(BgHost *host, uint64_t epoch)
   return passed;
 }
 
+static bool need_secret(BgHost *host, const char *id, const BgSecret **secret, GError **error)
+{
+  (void)id, (void)error;
+  *secret = shim_of(host)->secret;
+  return true;
+}
+
 /* ── options ── */
 
 static bool parse(const BgOption *table, const char *const *options, void *out, GError **error)
@@ -248,13 +255,15 @@ static void shim_free(Shim *shim)
 Shim *shim_open(const ShimSetup *setup, GError **error)
 {
   Shim *shim = g_new0(Shim, 1);
-  shim->host = (BgHost){"node", need_child, has_child, event, host_epoch, host_epoch_passed, bg_bitmaps_new()};
+  shim->host =
+      (BgHost){"node", need_child, has_child, event, host_epoch, host_epoch_passed, bg_bitmaps_new(), need_secret};
   shim->driver = setup->driver;
   shim->mode = mode_for(false, setup->direct);
   shim->file.below = setup->file;
   shim->data.below = setup->data;
   shim->backing.below = setup->backing;
   shim->special = setup->special;
+  shim->secret = setup->secret;
   shim->options = typed_new(setup->driver->options_size);
   shim->ranges = g_ptr_array_new();
   pthread_mutex_init(&shim->lock, NULL);
@@ -350,6 +359,11 @@ BgBitmaps *shim_bitmaps(Shim *shim)
 bool shim_is_writable(const Shim *shim)
 {
   return shim->mode.writable;
+}
+
+void shim_set_special(Shim *shim, bool special)
+{
+  shim->special = special;
 }
 
 void *shim_instance(Shim *shim)

@@ -15,6 +15,8 @@ typedef struct ShimSetup {
   bool direct;
   bool special;  /* writes take the driver's special form wherever it has one */
   BgChild *data; /* the child "data-file"; NULL: none */
+  const BgSecret
+      *secret; /* whichever is asked for; stays the caller's. NULL: none, encrypted nodes are only looked at */
 } ShimSetup;
 
 /* Opens the node read-only. NULL on error. */
@@ -38,6 +40,9 @@ BgBitmaps *shim_bitmaps(Shim *shim);
 const char *shim_backing_reference(Shim *shim);
 /* How often the driver said that the image contradicts itself. */
 unsigned shim_corruptions(Shim *shim);
+
+/* As `special` of the setup, from now on. Not while data calls are under way. */
+void shim_set_special(Shim *shim, bool special);
 
 /* Data calls: any number of threads. Ranges of any alignment; those past the end read as zeros, and are -ENOSPC to writers unless the
  * node grows. 0 or -errno. */

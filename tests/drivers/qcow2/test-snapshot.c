@@ -519,3 +519,17 @@ Test(qcow2_snapshot, looping_tables_are_refused)
   cr_assert_eq(image_corruptions(image), 1);
   image_close(image);
 }
+
+/* It has no tables at all, of which nothing is copied, either. */
+Test(qcow2_snapshot, of_an_empty_disk, .timeout = 30)
+{
+  g_autoptr(BgChild) file = image_create(0, "cluster_size=512", NULL, NULL);
+  Image *image = image_open_writable(file, "", NULL, 0);
+  cr_assert(take(image, "empty"));
+  cr_assert(take(image, "empty, too"));
+  cr_assert(apply(image, "1"));
+  cr_assert(delete (image, "1"));
+  assert_ids(image, "2");
+  image_close(image);
+  image_assert_sound(file, false);
+}
