@@ -139,7 +139,7 @@ static int read_extent(Shim *shim, const BgExtent *extent, char *buffer, uint64_
   case BG_EXTENT_SPECIAL:
     return shim->driver->preadv_special(shim->instance, &iov, 1, offset);
   case BG_EXTENT_BACKING:
-    if (shim->backing.below)
+    if (shim->backing.child.ops)
       return read_child(&shim->backing.child, buffer, extent->length, offset);
     break;
   case BG_EXTENT_ZERO:

@@ -33,7 +33,7 @@ static void read_around(Shim *shim)
     if (offset >= size)
       continue;
     shim_map(shim, offset, size - offset, &extent);
-    shim_read(shim, buffer, MIN(PIECE, size - offset), offset);
+    shim_read(shim, buffer, MIN((uint64_t)PIECE, size - offset), offset);
   }
 }
 
@@ -41,7 +41,7 @@ static void look_at_snapshots(Shim *shim, const BgDriver *driver)
 {
   uint8_t buffer[PIECE];
   g_autoptr(GPtrArray) list = shim_snapshots(shim);
-  for (guint i = 0; i < MIN(list->len, SNAPSHOTS); i++) {
+  for (guint i = 0; i < MIN(list->len, (guint)SNAPSHOTS); i++) {
     const BgSnapshot *snapshot = list->pdata[i];
     g_assert(snapshot->id && snapshot->name);
     void *view = driver->view_open(shim_instance(shim), snapshot->id);
@@ -103,7 +103,7 @@ static void use(Shim *shim, const BgDriver *driver, BgChild *file, const uint8_t
 /* The child that holds it; *locked: with a header that the secret opens. */
 static BgChild *new_file(const uint8_t *data, size_t size, bool *locked)
 {
-  size_t area_size, head = MIN(size, FUZZ_KEY_AREA_AT);
+  size_t area_size, head = MIN(size, (size_t)FUZZ_KEY_AREA_AT);
   const uint8_t *area = fuzz_needs_key_area(data, size) ? fuzz_key_area(&area_size) : NULL;
   *locked = area;
   if (!area)
