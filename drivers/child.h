@@ -20,7 +20,8 @@ typedef struct BgLimits {
 
 typedef enum {
   BG_ZERO_NONE = 0,
-  BG_ZERO_MAY_UNMAP = 1 << 0 /* the space may be given back */
+  BG_ZERO_MAY_UNMAP = 1 << 0,  /* the space may be given back */
+  BG_ZERO_NO_FALLBACK = 1 << 1 /* to a driver only: -ENOTSUP where it would take as long as writing zeros */
 } BgZeroFlags;
 
 typedef struct BgChild BgChild;

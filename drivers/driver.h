@@ -171,6 +171,13 @@ struct BgDriver {
   size_t options_size;     /* of the typed struct; 0 iff options is NULL */
   const BgChildSpec *children;
 
+  /* PROTOCOL: URI schemes ("nbd"); the option `filename` takes such a URI. NULL-terminated. NULL: files of the host, or none. */
+  const char *const *schemes;
+
+  /* Requests may wait for long, or for ever, for somebody else (a server): they are made where nobody else waits for them, and
+   * abandon() ends them. */
+  bool waits;
+
   /* ── control calls ── */
 
   /* How surely `head` (the image's first `length` bytes, at most 64 KiB) is of this format: 0 no … 100
@@ -202,6 +209,11 @@ struct BgDriver {
    * EROFS … Changes nothing. NULL: always. */
   bool (*can_change)(void *instance, const BgMode *mode, GError **error);
 
+  /* Every data call, and every flush of a change, that waits for somebody else ends now, with an error; later ones do not wait
+   * either until he has answered again. What was acknowledged stays so. True if any waited. Any thread, beside all other calls but open and
+   * close; never blocks. NULL iff `waits` is false. */
+  bool (*abandon)(void *instance);
+
   /* The permissions to take on `child` and share of it, from what parties above hold (`perm`) and share (`shared`) of the node.
    * `writable`: the node is or becomes writable. NULL: by role (graph/perm.h). */
   void (*child_perm)(void *instance, const BgChild *child, bool writable, BgPerm perm, BgPerm shared,
@@ -210,7 +222,8 @@ struct BgDriver {
   /* Facts beside options. NULL: none. */
   void (*info)(void *instance, BgInfo *info);
 
-  /* PROTOCOL: the host file's stat; -errno where there is none. NULL: no host file. Never blocks. */
+  /* PROTOCOL: the host file's stat, or one whose owner and mode say who could reach the storage by himself; -errno where there is
+   * none. NULL: no host file. Never blocks. */
   int (*host_stat)(void *instance, struct stat *st);
   /* PROTOCOL: a new read-only descriptor, the caller's, of the regular host file whose bytes are the node's, each at its place; I/O to
    * it is as good as the node's own. -ENOTSUP where there is none (a device, cache.direct), or -errno. NULL: there is none. */

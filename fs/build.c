@@ -1,5 +1,6 @@
 #include "fs/build.h"
 
+#include "drivers/registry.h"
 #include "fs/image.h"
 #include "fs/path.h"
 #include "fs/temporary-overlay.h"
@@ -26,7 +27,7 @@ static BgDict *put_compress_on_top(BgDict *image)
 static bool add_image(BgGraph *graph, const BgfsOptions *options, GError **error)
 {
   g_autofree char *filename = bgfs_absolute_path(options->image);
-  g_autofree char *name = bg_name_from_file(filename);
+  g_autofree char *name = bg_driver_of_uri(filename) ? bg_name_from_uri(filename) : bg_name_from_file(filename);
   if (options->snapshot)
     return bgfs_temporary_overlay_add(graph, options, name, filename, error);
   g_autoptr(BgDict) image = bgfs_image_dict(name, filename, options->format);

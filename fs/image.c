@@ -10,10 +10,11 @@ BgDict *bgfs_image_dict(const char *name, const char *filename, const char *form
   if (format)
     bg_dict_set(dict, "driver", format);
   const BgDriver *driver = format ? bg_driver_find(format) : NULL;
+  const BgDriver *protocol = bg_driver_of_uri(filename);
   if (driver && driver->kind == BG_KIND_PROTOCOL) {
     bg_dict_set(dict, "filename", filename);
   } else {
-    bg_dict_set(dict, "file.driver", "file");
+    bg_dict_set(dict, "file.driver", protocol ? protocol->name : "file");
     bg_dict_set(dict, "file.filename", filename);
   }
   bg_dict_set(dict, "discard", "unmap");

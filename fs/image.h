@@ -8,7 +8,7 @@
 /* An empty graph with the options' policy for references, and their secrets. */
 BgGraph *bgfs_graph_new(const BgfsOptions *options, const BgListener *listener, void *listener_data);
 
-/* IMAGE's options for bg_graph_add(): a node `name` (NULL: none is given) on the file. `filename` is absolute. */
+/* IMAGE's options for bg_graph_add(): a node `name` (NULL: none is given) on the file or URI. `filename` is absolute. */
 BgDict *bgfs_image_dict(const char *name, const char *filename, const char *format);
 
 #endif

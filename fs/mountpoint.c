@@ -1,5 +1,7 @@
 #include "fs/mountpoint.h"
 
+#include "drivers/registry.h"
+
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +67,8 @@ static char *loop_backing(const char *filename)
 bool bgfs_mountpoint_check_file(const char *mountpoint, const char *filename, GError **error)
 {
   struct stat directory;
+  if (bg_driver_of_uri(filename))
+    return true;
   if (stat(mountpoint, &directory) < 0) {
     bg_set_error_errno(error, errno, "mountpoint '%s'", mountpoint);
     return false;

@@ -1,4 +1,4 @@
-/* Names of files. */
+/* Names of files, and URIs. */
 #ifndef BGFS_PATH_H
 #define BGFS_PATH_H
 

@@ -53,7 +53,8 @@ static BgNode *open_image(BgGraph *graph, const char *filename, const char *form
                           GError **error)
 {
   g_autoptr(BgDict) below = bg_dict_new(), options = bg_dict_new();
-  bg_dict_set(below, "driver", "file");
+  const BgDriver *protocol = bg_driver_of_uri(filename);
+  bg_dict_set(below, "driver", protocol ? protocol->name : "file");
   bg_dict_set(below, "node-name", "storage");
   bg_dict_set(below, "filename", filename);
   bg_dict_set(below, "discard", "unmap");

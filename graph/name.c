@@ -52,6 +52,24 @@ char *bg_name_from_file(const char *filename)
   return shorten(name, BG_NAME_MAX);
 }
 
+char *bg_name_from_uri(const char *uri)
+{
+  static const char socket[] = "socket=";
+  const char *query = strchr(uri, '?'), *named = query ? strstr(query, socket) : NULL;
+  g_autofree char *path = query ? g_strndup(uri, query - uri) : g_strdup(uri);
+  const char *scheme = strstr(path, "://");
+  const char *begin = scheme ? scheme + 3 : path;
+  size_t length = strlen(path);
+  while (path + length > begin && path[length - 1] == '/')
+    path[--length] = '\0';
+  if (!*begin && !named)
+    return g_strdup("disk");
+  if (*begin)
+    return bg_name_from_file(begin);
+  g_autofree char *name = g_strndup(named + strlen(socket), strcspn(named + strlen(socket), "&;"));
+  return bg_name_from_file(name);
+}
+
 /* The number of a name like "disk.backing" (1) or "disk.backing7" (7), and the length of "disk"; 0 if it is none. */
 static guint64 backing_number(const char *name, size_t *stem)
 {

@@ -13,6 +13,9 @@ bool bg_name_valid(const char *name);
  * no letter begins it. Never empty. Caller frees. */
 char *bg_name_from_file(const char *filename);
 
+/* The same after a URI: the last part of its path, else of the socket's name, else the host. */
+char *bg_name_from_uri(const char *uri);
+
 /* A valid name for a child that has none of its own: "disk.file"; the backing disks below "disk" count on: "disk.backing",
  * "disk.backing2" (of "disk.backing"), "disk.backing3". Where it would be too long the parent's part is
  * cut and ends with a hash of what it was. Caller frees. */

@@ -69,12 +69,14 @@ static bool use_reference(const Wanted *wanted, BgDict *options, GError **error)
   g_autofree char *filename = resolve(wanted, error);
   if (!filename)
     return false;
+  const BgDriver *protocol = bg_driver_of_uri(filename);
+  const char *driver = protocol ? protocol->name : "file";
   if (!(wanted->role & BG_ROLE_COW)) {
-    bg_dict_set_default(options, "driver", "file");
+    bg_dict_set_default(options, "driver", driver);
     bg_dict_set_default(options, "filename", filename);
     return true;
   }
-  bg_dict_set(options, "file.driver", "file");
+  bg_dict_set(options, "file.driver", driver);
   bg_dict_set(options, "file.filename", filename);
   if (!wanted->format || bg_dict_get(options, "driver"))
     return true;
@@ -91,7 +93,7 @@ static bool names_storage(const BgDict *options)
   for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
     if (bg_dict_get(options, keys[i]))
       return true;
-  return false;
+  return bg_dict_has_tree(options, "server") || bg_dict_has_tree(options, "file.server");
 }
 
 /* ── opening and attaching ── */

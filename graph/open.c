@@ -147,8 +147,10 @@ static const BgDriver *choose_driver(BgOpening *opening, BgDict *options, const 
     return find_driver(driver, error);
   if (bg_dict_has_tree(options, "file"))
     return probe_driver(opening, options, common, name, probe, error);
-  if (bg_dict_get(options, "filename"))
-    return find_driver("file", error);
+  const char *filename = bg_dict_get(options, "filename");
+  const BgDriver *protocol = filename ? bg_driver_of_uri(filename) : NULL;
+  if (filename)
+    return protocol ? protocol : find_driver("file", error);
   bg_set_error(error, EINVAL, "no driver is named");
   return NULL;
 }

@@ -29,7 +29,7 @@ typedef enum {
 } BgProbe;
 
 /* Opens the node that `options` (taken from) describe. Its name is options' node-name, else `name`, made unique. `up`: NULL for the user's
- * own. Where no driver is named, a lone `filename` means the driver file, and `file` options mean the format of that file's content.
+ * own. Where no driver is named, a lone `filename` means the driver file, or that of a URI, and `file` options mean the format of that file's content.
  * The node is in the batch; NULL on error (the batch is then to be dropped whole). */
 BgNode *bg_open_node(BgBatch *batch, BgDict *options, const char *name, BgProbe probe, BgOpening *up, GError **error);
 

@@ -1,5 +1,6 @@
 #include "graph/reference.h"
 
+#include "drivers/registry.h"
 #include "graph/escape.h"
 
 #include <errno.h>
@@ -76,14 +77,18 @@ static bool policy_allows_path(const BgPolicy *policy, const char *resolved)
   return policy->trust_images;
 }
 
-static void refuse_protocol(const Query *query, GError **error)
+/* The URI as it is, where it may be used. */
+static char *resolve_uri(const Query *query, GError **error)
 {
+  if (policy_allows_uri(query->policy, query->reference) && bg_driver_of_uri(query->reference))
+    return g_strdup(query->reference);
   if (policy_allows_uri(query->policy, query->reference))
     fail(query, error, EPROTONOSUPPORT, "for whose protocol there is no driver");
   else
     fail(query, error, EPERM,
          "and images may not name anything but files by themselves; allow it with: --allow-reference '%s'",
          query->shown_reference);
+  return NULL;
 }
 
 /* The directory of the image itself, not of a link to it: who made a link to a stranger's image did not put his own
@@ -163,10 +168,8 @@ char *bg_reference_resolve(const BgPolicy *policy, const char *image_filename, c
                          .shown_image = bg_escape(image_filename ? image_filename : "(no file)"),
                          .shown_reference = bg_escape(reference)};
   const char *name = g_str_has_prefix(reference, "file:") ? reference + strlen("file:") : reference;
-  if (name == reference && bg_reference_has_protocol(reference)) {
-    refuse_protocol(&query, error);
-    return NULL;
-  }
+  if (name == reference && bg_reference_has_protocol(reference))
+    return resolve_uri(&query, error);
   g_autofree char *combined = combine(&query, name, error);
   if (!combined)
     return NULL;

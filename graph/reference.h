@@ -6,7 +6,7 @@
 #include "graph/graph.h"
 
 /* The absolute name, links resolved, of the file that `reference` in the image `image_filename` (NULL: the image has no
- * file name) means; the caller frees it, and opens that name. A relative reference is relative to the directory in which the
+ * file name) means, or the URI that it is where the policy allows it; the caller frees it, and opens that name. A relative reference is relative to the directory in which the
  * image was named, as QEMU has it; "file:" is taken off. NULL on error:
  *
  * EPERM     refused: not a regular file in the directory tree of the image (its real one, links followed), or another

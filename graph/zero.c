@@ -81,7 +81,8 @@ static int zero_by_driver(BgNode *node, uint64_t offset, uint64_t length, uint64
 {
   Cut cut = cut_granules(node, offset, length, size);
   if (cut.middle) {
-    int result = zero_granules(node, offset + cut.head, cut.middle, flags);
+    BgZeroFlags how = flags | (fallback ? BG_ZERO_NONE : BG_ZERO_NO_FALLBACK);
+    int result = zero_granules(node, offset + cut.head, cut.middle, how);
     if (result == -ENOTSUP && fallback)
       result = write_zeros(node, offset + cut.head, cut.middle);
     if (result)
