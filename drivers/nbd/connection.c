@@ -25,6 +25,9 @@ static void tell_lost(BgNbdConnection *connection)
   BgNbdSession *session = connection->session;
   pthread_mutex_lock(&session->lock);
   connection->usable = false;
+  if (session
+          ->replayed) /* the keeper waits for it, so nobody else would end it; and nobody drives the handle any more */
+    bg_nbd_request_lose(session->replayed);
   if (!atomic_load(&connection->over)) {
     session->lost = true;
     pthread_cond_broadcast(&session->changed);

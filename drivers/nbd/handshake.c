@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct nbd_handle NbdHandle;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NbdHandle, nbd_close)
@@ -76,6 +77,11 @@ static bool set_credentials(struct nbd_handle *nbd, const BgNbdTarget *target, G
   struct stat st;
   if (stat(target->tls_creds, &st) < 0) {
     bg_set_error_errno(error, errno, "TLS credentials '%s'", target->tls_creds);
+    return false;
+  }
+  g_autofree char *authority = g_build_filename(target->tls_creds, "ca-cert.pem", NULL);
+  if (S_ISDIR(st.st_mode) && access(authority, R_OK) < 0) {
+    bg_set_error_errno(error, errno, "TLS credentials '%s'", authority);
     return false;
   }
   int rc = S_ISDIR(st.st_mode) ? nbd_set_tls_certificates(nbd, target->tls_creds)

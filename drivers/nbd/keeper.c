@@ -124,6 +124,16 @@ static char *differs(const BgNbdSession *s, const BgNbdFacts *now)
   return NULL;
 }
 
+/* False: the connection is broken already, or nobody wants it any more. */
+static bool begin_replay(BgNbdSession *s, BgNbdRequest *request)
+{
+  pthread_mutex_lock(&s->lock);
+  bool whole = !s->lost && !s->stop;
+  s->replayed = whole ? request : NULL;
+  pthread_mutex_unlock(&s->lock);
+  return whole;
+}
+
 /* One after the other: they may overlap, and servers keep no order among what is under way. False: lost again. */
 static bool replay_one(BgNbdSession *s, BgNbdKept *kept)
 {
@@ -131,14 +141,14 @@ static bool replay_one(BgNbdSession *s, BgNbdKept *kept)
   bg_nbd_request_init(&request, kept->zero ? BG_NBD_ZERO : BG_NBD_WRITE, kept->offset, kept->length);
   request.buffer = kept->zero ? NULL : kept->data;
   request.flags = kept->flags;
-  BgNbdOutcome outcome = bg_nbd_session_run_on(s, &s->connections[0], &request);
-  int error = request.error;
+  BgNbdOutcome outcome =
+      begin_replay(s, &request) ? bg_nbd_session_run_on(s, &s->connections[0], &request) : BG_NBD_LOST;
+  pthread_mutex_lock(&s->lock);
+  s->replayed = NULL;
+  if (outcome == BG_NBD_ANSWERED && request.error)
+    s->flush_error = request.error;
+  pthread_mutex_unlock(&s->lock);
   bg_nbd_request_clear(&request);
-  if (outcome == BG_NBD_ANSWERED && error) {
-    pthread_mutex_lock(&s->lock);
-    s->flush_error = error;
-    pthread_mutex_unlock(&s->lock);
-  }
   return outcome == BG_NBD_ANSWERED;
 }
 
@@ -198,6 +208,7 @@ static void resume(BgNbdSession *s, struct nbd_handle *nbd, const BgNbdFacts *fa
   if (whole && !s->lost && !s->stop)
     set_up(s);
   bool up = s->state == BG_NBD_UP;
+  s->lost = s->lost || !up;
   pthread_mutex_unlock(&s->lock);
   if (!up)
     return;

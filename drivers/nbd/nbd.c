@@ -22,7 +22,6 @@ static const BgOption nbd_options[] = {
     OPTION("server.port", BG_OPTION_STRING, port, .help = "port or service of the server, else 10809 (inet)"),
     OPTION("server.path", BG_OPTION_STRING, path, .help = "name of the server's socket (unix)"),
     OPTION("export", BG_OPTION_STRING, export, .help = "name of the export, else the server's default one"),
-    OPTION("tls", BG_OPTION_BOOL, tls, .help = "whether the connection must be encrypted, also without credentials"),
     OPTION("tls-creds", BG_OPTION_STRING, tls_creds,
            .help = "directory of X.509 certificates, or file of pre-shared keys, to encrypt with"),
     OPTION("tls-username", BG_OPTION_STRING, tls_username,
@@ -220,13 +219,19 @@ static int zero_pieces(BgNbd *nbd, uint64_t offset, uint64_t length, uint32_t fl
   return result;
 }
 
+/* Servers that cannot promise to be fast, but give space back, are so where they may. */
+static bool may_be_slow(const BgNbdFacts *facts, BgZeroFlags flags)
+{
+  return !facts->fast_zero && !(facts->trim && flags & BG_ZERO_MAY_UNMAP);
+}
+
 static int nbd_driver_zero(void *instance, uint64_t offset, uint64_t length, BgZeroFlags flags)
 {
   BgNbd *nbd = instance;
   BgNbdFacts facts = bg_nbd_session_facts(nbd->session);
-  bool fast = flags & BG_ZERO_NO_FALLBACK;
-  if (!facts.zero || (fast && !facts.fast_zero))
+  if (!facts.zero || (flags & BG_ZERO_NO_FALLBACK && may_be_slow(&facts, flags)))
     return -ENOTSUP;
+  bool fast = flags & BG_ZERO_NO_FALLBACK && facts.fast_zero;
   bg_nbd_status_note_write(&nbd->status);
   int result =
       zero_pieces(nbd, offset, length,

@@ -450,8 +450,11 @@ void bg_nbd_session_free(BgNbdSession *s)
     return;
   pthread_mutex_lock(&s->lock);
   s->stop = true;
+  if (s->replayed)
+    atomic_store(&s->connections[0].over, true);
   pthread_cond_broadcast(&s->changed);
   pthread_mutex_unlock(&s->lock);
+  eventfd_write(s->connections[0].wake_fd, 1);
   eventfd_write(s->wake_fd, 1);
   pthread_join(s->keeper, NULL);
   bg_nbd_target_free(s->target);

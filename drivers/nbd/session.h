@@ -58,9 +58,10 @@ typedef struct BgNbdSession {
   unsigned outages;
   BgNbdFacts facts;
   BgNbdConnection connections[BG_NBD_CONNECTIONS];
-  GQueue under_way; /* BgNbdRequest */
-  unsigned waiting; /* callers inside */
-  bool trimming;    /* a writer flushes because too much is kept */
+  GQueue under_way;       /* BgNbdRequest */
+  BgNbdRequest *replayed; /* the keeper's own, over the first connection; NULL: none */
+  unsigned waiting;       /* callers inside */
+  bool trimming;          /* a writer flushes because too much is kept */
   BgNbdUnstable unstable;
   uint64_t written, flushed; /* counts of acknowledged writes; all up to `flushed` are durable */
   int flush_error;           /* what was acknowledged may be gone */

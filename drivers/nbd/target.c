@@ -185,9 +185,16 @@ static bool check(const BgNbdTarget *target, const char *uri, GError **error)
     bg_set_error(error, EINVAL, "'%s' is too long for the name of a socket", target->path);
     return false;
   }
-  if (strlen(target->export) <= 4096) /* what the protocol allows */
+  if (strlen(target->export) > 4096) { /* what the protocol allows */
+    bg_set_error(error, EINVAL, "the name of the export is longer than 4096 bytes");
+    return false;
+  }
+  if (!target->tls || target->tls_creds)
     return true;
-  bg_set_error(error, EINVAL, "the name of the export is longer than 4096 bytes");
+  /* libnbd would take any server for the right one then */
+  bg_set_error(
+      error, EINVAL,
+      "encryption needs credentials: the option 'tls-creds', or 'tls-certificates' or 'tls-psk-file' in the URI");
   return false;
 }
 
@@ -201,7 +208,7 @@ static void take_common(BgNbdTarget *target, const BgNbdOptions *options)
     g_free(target->tls_username);
     target->tls_username = g_strdup(options->tls_username);
   }
-  target->tls = target->tls || options->tls || target->tls_creds;
+  target->tls = target->tls || target->tls_creds;
   if (options->reconnect_delay)
     target->reconnect_delay = options->reconnect_delay;
   if (options->open_timeout)
@@ -215,9 +222,11 @@ BgNbdTarget *bg_nbd_target_new(const BgNbdOptions *options, GError **error)
   g_autoptr(BgNbdTarget) target = g_new0(BgNbdTarget, 1);
   bool ok = options->filename ? check_alone(options, error) && parse_uri(target, options->filename, error)
                               : take_options(target, options, error);
-  if (!ok || !check(target, options->filename, error))
+  if (!ok)
     return NULL;
   take_common(target, options);
+  if (!check(target, options->filename, error))
+    return NULL;
   target->uri = format_uri(target);
   return g_steal_pointer(&target);
 }

@@ -13,7 +13,6 @@ typedef struct BgNbdOptions {
   int server_type; /* BgNbdServerType */
   char *host, *port, *path;
   char *export;
-  bool tls;
   char *tls_creds; /* a directory (X.509) or a file (pre-shared keys) */
   char *tls_username;
   uint64_t reconnect_delay, open_timeout; /* seconds */

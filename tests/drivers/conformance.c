@@ -23,7 +23,10 @@ static const char *const zstd[] = {"compression_type", "zstd", "cluster_size", "
 static const char *const one_bit_refcounts[] = {"refcount_bits", "1", "cluster_size", "4K", NULL};
 static const char *const extended[] = {"extended_l2", "on", NULL};
 
+static const char *const kept[] = {"reconnect-delay", "60", NULL};
+
 static const Variant special[] = {
+    {"nbd", "kept", .open_options = kept},
     {"file", "direct", .direct = true},
     {"file", "preallocated", .create_options = preallocated},
     {"raw", "tail", .open_options = raw_tail},
@@ -40,17 +43,30 @@ static const Variant special[] = {
     {"qcow2", "compressed, extended L2 entries", .create_options = extended, .compressed = true},
 };
 
+/* Whose storage is a server's. */
+static bool needs_server(const BgDriver *driver)
+{
+  return driver->schemes;
+}
+
+static bool can_be_had(const BgDriver *driver)
+{
+  return driver && (!needs_server(driver) || nbd_server_installed());
+}
+
 GArray *conformance_variants(void)
 {
   GArray *variants = g_array_new(FALSE, FALSE, sizeof(Variant));
   for (const BgDriver *const *driver = bg_drivers(); *driver; driver++) {
     Variant plain = {(*driver)->name};
+    if (!can_be_had(*driver))
+      continue;
     if (strcmp(plain.driver, "null-co") == 0)
       plain.open_options = null_size;
     g_array_append_val(variants, plain);
   }
   for (size_t i = 0; i < G_N_ELEMENTS(special); i++)
-    if (bg_driver_find(special[i].driver))
+    if (can_be_had(bg_driver_find(special[i].driver)))
       g_array_append_val(variants, special[i]);
   return variants;
 }
@@ -68,6 +84,10 @@ static const char **with_filename(Subject *s, const char *const *options)
   if (s->path) {
     g_ptr_array_add(list, (void *)"filename");
     g_ptr_array_add(list, s->path);
+  }
+  if (s->server) {
+    g_ptr_array_add(list, (void *)"filename");
+    g_ptr_array_add(list, s->server->uri);
   }
   g_ptr_array_add(list, NULL);
   return (const char **)g_ptr_array_free(list, FALSE);
@@ -91,6 +111,11 @@ void subject_init(Subject *s, const Variant *variant)
     s->file = mem_child_new(driver->kind == BG_KIND_FILTER ? SUBJECT_SIZE : 0);
     if (driver->kind == BG_KIND_FILTER) /* a disk */
       mem_child_set_limits(s->file, &(BgLimits){1, 512, false, 4096});
+  } else if (needs_server(driver)) {
+    g_autofree char *memory = g_strdup_printf("memory %" G_GUINT64_FORMAT, SUBJECT_SIZE);
+    s->server = g_new(NbdServer, 1);
+    nbd_server_init(s->server, 0);
+    nbd_server_start(s->server, memory);
   } else if (driver->create) {
     s->directory = g_dir_make_tmp("conformance-XXXXXX", NULL);
     s->path = g_build_filename(s->directory, "storage", NULL);
@@ -110,6 +135,9 @@ void subject_clear(Subject *s)
   subject_close(s);
   mem_child_free(s->file);
   g_free(s->shadow);
+  if (s->server)
+    nbd_server_clear(s->server);
+  g_free(s->server);
   if (s->path) {
     cr_assert_eq(unlink(s->path), 0);
     cr_assert_eq(rmdir(s->directory), 0);

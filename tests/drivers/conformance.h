@@ -3,6 +3,7 @@
 #define CONFORMANCE_H
 
 #include "tests/drivers/core-shim.h"
+#include "tests/drivers/nbdkit.h"
 
 /* A way to make and open what a driver is tested on. */
 typedef struct Variant {
@@ -13,7 +14,7 @@ typedef struct Variant {
   bool compressed; /* data that gets smaller is written, in the driver's special form */
 } Variant;
 
-/* The plain variant of every driver of the registry, and special ones. Free with g_array_unref(); elements are Variants. */
+/* The plain variant of every driver of the registry, and special ones; those that need a server only where there is one. Free with g_array_unref(); elements are Variants. */
 GArray *conformance_variants(void);
 
 typedef struct Subject {
@@ -22,6 +23,7 @@ typedef struct Subject {
   bool forgets;           /* what is written is never read again */
   BgChild *file;          /* a memory child; NULL for protocols */
   char *directory, *path; /* of protocols on files */
+  NbdServer *server;      /* of protocols that need one */
   Shim *shim;             /* NULL while closed */
   uint8_t *shadow;        /* SHADOW_MAX bytes, zeros past `size` */
   uint64_t size;

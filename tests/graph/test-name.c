@@ -112,3 +112,21 @@ Test(name, long_chains_of_long_names_stay_valid_and_apart)
     name = next;
   }
 }
+
+static void check_uri(const char *uri, const char *expected)
+{
+  g_autofree char *name = bg_name_from_uri(uri);
+  cr_assert_str_eq(name, expected, "%s", uri);
+  cr_assert(bg_name_valid(name));
+}
+
+Test(name, after_a_uri)
+{
+  check_uri("nbd://host/a/disk.qcow2", "disk");
+  check_uri("nbd://host:10809/", "host_10809");
+  check_uri("nbd://server", "server");
+  check_uri("nbd+unix:///vm?socket=/run/s", "vm");
+  check_uri("nbd+unix:///?socket=/run/vm.sock&x=1", "vm");
+  check_uri("nbd+unix:///?x=1", "disk-_");
+  check_uri("nbd:unix:/run/vm.sock", "vm");
+}

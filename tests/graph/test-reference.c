@@ -1,3 +1,4 @@
+#include "drivers/registry.h"
 #include "graph/reference.h"
 
 #include <criterion/criterion.h>
@@ -179,8 +180,8 @@ Test(reference, what_is_not_a_file)
 Test(reference, protocols)
 {
   static const char *const names[] = {"json:{\"driver\":\"file\"}",
-                                      "nbd:localhost:1",
-                                      "nbd+unix:///x",
+                                      "ftp:localhost:1",
+                                      "ftp+unix:///x",
                                       "vm 1:disk",
                                       ":x",
                                       "json:{\"file.filename\":\"base.img\"}",
@@ -222,13 +223,13 @@ Test(reference, what_is_allowed_may_be_a_link)
 
 Test(reference, allowed_protocols_go_by_whole_parts)
 {
-  const BgPolicy *policy = ALLOWED("nbd://host/a", "ssh:");
-  check_refused(policy, "nbd://host/a", EPROTONOSUPPORT, "no driver");
-  check_refused(policy, "nbd://host/a/b", EPROTONOSUPPORT, "no driver");
+  const BgPolicy *policy = ALLOWED("ftp://host/a", "ssh:");
+  check_refused(policy, "ftp://host/a", EPROTONOSUPPORT, "no driver");
+  check_refused(policy, "ftp://host/a/b", EPROTONOSUPPORT, "no driver");
   check_refused(policy, "ssh://anywhere/x", EPROTONOSUPPORT, "no driver");
-  check_refused(policy, "nbd://host/ab", EPERM, "--allow-reference");
-  check_refused(ALLOWED("nbd://host"), "nbd://host.example/a", EPERM, "--allow-reference");
-  check_refused(ALLOWED("nbd://host"), "nbd://host@example/a", EPERM, "--allow-reference");
+  check_refused(policy, "ftp://host/ab", EPERM, "--allow-reference");
+  check_refused(ALLOWED("ftp://host"), "ftp://host.example/a", EPERM, "--allow-reference");
+  check_refused(ALLOWED("ftp://host"), "ftp://host@example/a", EPERM, "--allow-reference");
 }
 
 Test(reference, names_are_shown_harmless)
@@ -256,4 +257,16 @@ Test(reference, images_without_a_file)
   cr_assert(g_error_matches(error, BG_ERROR, EPERM));
   g_autofree char *resolved = bg_reference_resolve(&trusting, NULL, base, NULL);
   cr_assert_str_eq(resolved, base);
+}
+
+Test(reference, a_protocol_that_a_driver_speaks_is_opened_where_it_is_allowed)
+{
+  if (!bg_driver_of_uri("nbd://host/a"))
+    cr_skip_test("built without libnbd");
+  check_refused(&strict, "nbd://host/a", EPERM, "--allow-reference 'nbd://host/a'");
+  check_refused(ALLOWED("nbd:"), "nbds://host/a", EPERM, "--allow-reference");
+  g_autofree char *resolved = bg_reference_resolve(ALLOWED("nbd:"), image, "nbd://host/a", NULL);
+  cr_assert_str_eq(resolved, "nbd://host/a");
+  g_autofree char *trusted = bg_reference_resolve(&trusting, NULL, "nbd+unix:///?socket=/s", NULL);
+  cr_assert_str_eq(trusted, "nbd+unix:///?socket=/s");
 }
