@@ -31,7 +31,7 @@ typedef struct BgfsOptions {
   bool no_passthrough;
   bool passthrough_named; /* by -o passthrough=…; else it depends */
   char *qmp;              /* absolute path of the control socket; NULL: none */
-  bool allow_other; /* asked for, by that name or as allow_root */
+  bool allow_other;       /* asked for, by that name or as allow_root */
   GString
       *fuse; /* mount options for libfuse: comma-separated, commas and backslashes in values escaped with a backslash */
   char *driver; /* of --driver-help */

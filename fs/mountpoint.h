@@ -8,7 +8,7 @@
  * not lie; else NULL and one line. Caller frees. */
 char *bgfs_mountpoint_check(const char *path, const char *image, GError **error);
 
-/* False if the file (or the file behind it, where it is a loop device) lies inside the directory: the mount would
+/* False if the file (or the file behind it, where it is a loop device) lies inside the directory (a URI never does): the mount would
  * hide what it stands on. */
 bool bgfs_mountpoint_check_file(const char *mountpoint, const char *filename, GError **error);
 

@@ -127,6 +127,6 @@ Test(name, after_a_uri)
   check_uri("nbd://server", "server");
   check_uri("nbd+unix:///vm?socket=/run/s", "vm");
   check_uri("nbd+unix:///?socket=/run/vm.sock&x=1", "vm");
-  check_uri("nbd+unix:///?x=1", "disk-_");
+  check_uri("nbd+unix:///?x=1", "disk");
   check_uri("nbd:unix:/run/vm.sock", "vm");
 }
