@@ -249,8 +249,8 @@ struct BgDriver {
 
   /* ── internal snapshots; all NULL: the format has none ── */
 
-  /* Those in the image, in its order: BgSnapshot *, the caller's. Never blocks. */
-  GPtrArray *(*snapshots)(void *instance);
+  /* The first `most` in the image, in its order: BgSnapshot *, the caller's. *count (NULL: never mind): how many there are. Never blocks. */
+  GPtrArray *(*snapshots)(void *instance, size_t most, size_t *count);
 
   /* The node is writable, and the core holds it alone: no data call is under way. Safe at every instant: a crash leaves what was, or what
    * shall be. On failure nothing changed.

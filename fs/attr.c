@@ -52,9 +52,10 @@ void bgfs_attr_directory(BgfsFs *fs, uint64_t ino, struct stat *st)
 
 static void virtual_attributes(BgfsFs *fs, uint64_t ino, struct stat *st)
 {
-  g_autofree char *text = bgfs_virtual_text(fs, ino);
+  char *text = bgfs_virtual_text(fs, ino);
   own_attributes(fs, ino, S_IFREG | bgfs_virtual_mode(fs), st);
   st->st_size = strlen(text);
+  bgfs_virtual_free(text);
   clock_gettime(CLOCK_REALTIME, &st->st_mtim);
   st->st_atim = st->st_ctim = st->st_mtim;
 }

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,28 +102,20 @@ static bool show_progress(BgCheckWatcher *watcher, uint64_t done, uint64_t total
 
 /* ── the result ── */
 
-static void add_number(JsonBuilder *builder, const char *name, uint64_t number)
-{
-  json_builder_set_member_name(builder, name);
-  json_builder_add_int_value(builder, (gint64)number);
-}
-
 static void add_unless_zero(JsonBuilder *builder, const char *name, uint64_t number)
 {
   if (number)
-    add_number(builder, name, number);
+    bg_json_add_number(builder, name, (int64_t)number);
 }
 
 static void print_json(const char *filename, const BgDriver *driver, const BgCheckResult *result)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new();
-  g_autofree char *shown = bg_escape(filename);
+  BgJsonWriter writer = bgfs_subcommand_json();
   json_builder_begin_object(builder);
-  json_builder_set_member_name(builder, "filename");
-  json_builder_add_string_value(builder, g_utf8_validate(filename, -1, NULL) ? filename : shown);
-  json_builder_set_member_name(builder, "format");
-  json_builder_add_string_value(builder, driver->name);
-  add_number(builder, "check-errors", result->check_errors);
+  bg_json_add_text(builder, "filename", filename);
+  bg_json_add_text(builder, "format", driver->name);
+  bg_json_add_number(builder, "check-errors", (int64_t)result->check_errors);
   add_unless_zero(builder, "image-end-offset", result->image_end_offset);
   add_unless_zero(builder, "corruptions", result->corruptions);
   add_unless_zero(builder, "leaks", result->leaks);
@@ -135,9 +126,7 @@ static void print_json(const char *filename, const BgDriver *driver, const BgChe
   add_unless_zero(builder, "fragmented-clusters", result->fragmented_clusters);
   add_unless_zero(builder, "compressed-clusters", result->compressed_clusters);
   json_builder_end_object(builder);
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
-  g_autofree char *text = json_to_string(root, TRUE);
-  printf("%s\n", text);
+  bg_json_put(&writer, NULL, bg_json_take(builder));
 }
 
 static const char *plural(uint64_t count)

@@ -1,6 +1,7 @@
 #include "fs/image-info.h"
 
 #include "graph/escape.h"
+#include "graph/query.h"
 
 #include <string.h>
 
@@ -52,8 +53,7 @@ static void set_fact(JsonObject *object, const char *name, GVariant *value)
 /* Facts that stand elsewhere in the report, or under another name. */
 static bool is_general(const char *name)
 {
-  static const char *const names[] = {"cluster-size",     "dirty", "backing-file", "backing-format", "snapshots",
-                                      "snapshot-details", NULL};
+  static const char *const names[] = {"cluster-size", "dirty", "backing-file", "backing-format", NULL};
   return g_strv_contains(names, name);
 }
 
@@ -85,11 +85,11 @@ static void set_backing(JsonObject *image, const BgSeenNode *seen, const char *f
     bgfs_json_set_text(image, "backing-filename-format", format);
 }
 
-JsonObject *bgfs_image_info(const BgSeenNode *seen, const char *filename)
+JsonObject *bgfs_image_facts(const BgSeenNode *seen, const char *filename)
 {
   JsonObject *image = json_object_new();
   const BgSeenNode *storage = bgfs_image_child(seen, "file");
-  GVariant *dirty = bgfs_image_fact(seen, "dirty"), *snapshots = bgfs_image_fact(seen, "snapshot-details");
+  GVariant *dirty = bgfs_image_fact(seen, "dirty");
   GVariant *cluster_size = bgfs_image_fact(seen, "cluster-size");
   bgfs_json_set_text(image, "filename", filename);
   bgfs_json_set_text(image, "format", seen->driver->name);
@@ -102,8 +102,18 @@ JsonObject *bgfs_image_info(const BgSeenNode *seen, const char *filename)
     json_object_set_boolean_member(image, "encrypted", TRUE);
   json_object_set_boolean_member(image, "dirty-flag", dirty && g_variant_get_boolean(dirty));
   set_backing(image, seen, filename);
-  if (snapshots && g_variant_n_children(snapshots))
-    set_fact(image, "snapshots", snapshots);
   set_specific(image, seen);
+  return image;
+}
+
+JsonObject *bgfs_image_info(const BgSeenNode *seen, const char *filename)
+{
+  JsonObject *image = bgfs_image_facts(seen, filename);
+  if (!seen->snapshot_count)
+    return image;
+  JsonArray *snapshots = json_array_sized_new(seen->snapshots->len);
+  for (guint i = 0; i < seen->snapshots->len; i++)
+    json_array_add_element(snapshots, bg_query_snapshot(seen->snapshots->pdata[i]));
+  json_object_set_array_member(image, "snapshots", snapshots);
   return image;
 }

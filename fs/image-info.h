@@ -6,8 +6,10 @@
 
 #include <json-glib/json-glib.h>
 
-/* The caller's. `filename` is what the image is called. The images below are not told of. */
+/* The caller's. `filename` is what the image is called. The images below are not told of, and of snapshots those of the inventory. */
 JsonObject *bgfs_image_info(const BgSeenNode *seen, const char *filename);
+/* The same without snapshots. */
+JsonObject *bgfs_image_facts(const BgSeenNode *seen, const char *filename);
 
 /* The driver's fact of that name; NULL: none. */
 GVariant *bgfs_image_fact(const BgSeenNode *seen, const char *name);

@@ -2,7 +2,10 @@
 
 #include "fs/image-info.h"
 #include "fs/look.h"
+#include "fs/snapshot-list.h"
 #include "graph/escape.h"
+#include "graph/query.h"
+#include "graph/snapshot.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +13,29 @@
 #include <string.h>
 
 enum { EXIT_USAGE = 2 };
+
+/* ── JSON ── */
+
+/* There may be very many. */
+static void put_snapshots(BgJsonWriter *writer, BgNode *node)
+{
+  g_autoptr(GPtrArray) snapshots = bg_node_snapshots(node);
+  if (!snapshots || !snapshots->len)
+    return;
+  bg_json_begin(writer, "snapshots", '[');
+  for (guint i = 0; i < snapshots->len; i++)
+    bg_json_put(writer, NULL, bg_query_snapshot(snapshots->pdata[i]));
+  bg_json_end(writer, ']');
+}
+
+static void put_image(BgJsonWriter *writer, const BgSeenNode *seen, const char *filename)
+{
+  g_autoptr(JsonObject) facts = bgfs_image_facts(seen, filename);
+  bg_json_begin(writer, NULL, '{');
+  bg_json_put_members(writer, facts);
+  put_snapshots(writer, seen->node);
+  bg_json_end(writer, '}');
+}
 
 /* ── text ── */
 
@@ -42,10 +68,10 @@ static void print_facts(const BgSeenNode *seen)
 {
   for (guint i = 0; i < seen->facts->len; i++) {
     const BgSeenFact *one = seen->facts->pdata[i];
-    if (strcmp(one->name, "bitmaps") == 0)
+    if (strcmp(one->name, "bitmaps") == 0) {
       print_bitmaps(one->value);
-    if (strcmp(one->name, "snapshot-details") == 0 || strcmp(one->name, "bitmaps") == 0)
       continue;
+    }
     g_autofree char *value = g_variant_print(one->value, FALSE);
     const char *text =
         g_variant_is_of_type(one->value, G_VARIANT_TYPE_STRING) ? g_variant_get_string(one->value, NULL) : value;
@@ -65,6 +91,9 @@ static void print_text(const BgSeenNode *seen, const char *filename, bool first)
     printf("space in use: %s\n", used);
   }
   print_facts(seen);
+  g_autoptr(GPtrArray) snapshots = bg_node_snapshots(seen->node);
+  if (snapshots)
+    bgfs_snapshot_list_text(snapshots);
 }
 
 /* ── the command ── */
@@ -82,11 +111,14 @@ static const BgSeenNode *find(const BgInventory *inventory, const BgNode *node)
 static void show(const BgfsLook *look)
 {
   g_autoptr(BgInventory) inventory = bg_inventory_take(look->graph);
-  g_autoptr(JsonArray) images = json_array_new();
+  BgJsonWriter writer = bgfs_subcommand_json();
   g_autofree char *filename = g_strdup(look->image);
+  bool array = look->json && look->chain;
+  if (array)
+    bg_json_begin(&writer, NULL, '[');
   for (const BgSeenNode *seen = find(inventory, look->node); seen; seen = bgfs_image_child(seen, "backing")) {
     if (look->json)
-      json_array_add_object_element(images, bgfs_image_info(seen, filename));
+      put_image(&writer, seen, filename);
     else
       print_text(seen, filename, seen->node == look->node);
     const char *backing = bgfs_image_text_fact(seen, "backing-file");
@@ -94,11 +126,8 @@ static void show(const BgfsLook *look)
     g_free(filename);
     filename = next;
   }
-  if (!look->json)
-    return;
-  g_autoptr(JsonNode) root = json_node_init_array(json_node_alloc(), images);
-  g_autofree char *text = json_to_string(look->chain ? root : json_array_get_element(images, 0), TRUE);
-  printf("%s\n", text);
+  if (array)
+    bg_json_end(&writer, ']');
 }
 
 static const BgfsSubcommand command = {

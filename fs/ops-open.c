@@ -75,7 +75,7 @@ static void run_open(BgfsTask *task)
 static void free_virtual(gpointer data)
 {
   BgfsHandle *handle = data;
-  g_free(handle->text);
+  bgfs_virtual_free(handle->text);
   g_free(handle);
 }
 

@@ -1,9 +1,10 @@
 #include "fs/snapshot-list.h"
 
+#include "fs/subcommand.h"
 #include "graph/escape.h"
+#include "graph/query.h"
 
 #include <inttypes.h>
-#include <json-glib/json-glib.h>
 #include <stdio.h>
 
 /* ── text ── */
@@ -53,43 +54,15 @@ void bgfs_snapshot_list_text(const GPtrArray *snapshots)
 
 /* ── JSON ── */
 
-static void add_text(JsonBuilder *builder, const char *name, const char *text)
-{
-  g_autofree char *shown = g_utf8_validate(text, -1, NULL) ? g_strdup(text) : bg_escape(text);
-  json_builder_set_member_name(builder, name);
-  json_builder_add_string_value(builder, shown);
-}
-
-static void add_number(JsonBuilder *builder, const char *name, uint64_t number)
-{
-  json_builder_set_member_name(builder, name);
-  json_builder_add_int_value(builder, (gint64)number);
-}
-
-static void add_snapshot(JsonBuilder *builder, const BgSnapshot *snapshot)
-{
-  json_builder_begin_object(builder);
-  add_text(builder, "id", snapshot->id);
-  add_text(builder, "name", snapshot->name);
-  add_number(builder, "disk-size", snapshot->size);
-  add_number(builder, "vm-state-size", snapshot->vm_state_size);
-  add_number(builder, "date-sec", snapshot->date_sec);
-  add_number(builder, "date-nsec", snapshot->date_nsec);
-  add_number(builder, "vm-clock-sec", snapshot->vm_clock_nsec / 1000000000);
-  add_number(builder, "vm-clock-nsec", snapshot->vm_clock_nsec % 1000000000);
-  if (snapshot->icount != UINT64_MAX)
-    add_number(builder, "icount", snapshot->icount);
-  json_builder_end_object(builder);
-}
-
 void bgfs_snapshot_list_json(const GPtrArray *snapshots)
 {
-  g_autoptr(JsonBuilder) builder = json_builder_new();
-  json_builder_begin_array(builder);
-  for (guint i = 0; i < snapshots->len; i++)
-    add_snapshot(builder, snapshots->pdata[i]);
-  json_builder_end_array(builder);
-  g_autoptr(JsonNode) root = json_builder_get_root(builder);
-  g_autofree char *text = json_to_string(root, TRUE);
-  printf("%s\n", text);
+  BgJsonWriter writer = bgfs_subcommand_json();
+  bg_json_begin(&writer, NULL, '[');
+  for (guint i = 0; i < snapshots->len; i++) {
+    const BgSnapshot *snapshot = snapshots->pdata[i];
+    JsonNode *node = bg_query_snapshot(snapshot);
+    json_object_set_int_member(json_node_get_object(node), "disk-size", (gint64)snapshot->size);
+    bg_json_put(&writer, NULL, node);
+  }
+  bg_json_end(&writer, ']');
 }

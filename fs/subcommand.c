@@ -16,6 +16,17 @@ int bgfs_subcommand_fail(const BgfsSubcommand *command, const char *file, const 
   return EXIT_FAILURE;
 }
 
+static void print(void *data, const char *text, size_t length)
+{
+  (void)data;
+  fwrite(text, 1, length, stdout);
+}
+
+BgJsonWriter bgfs_subcommand_json(void)
+{
+  return (BgJsonWriter){.write = print};
+}
+
 static GOptionContext *make_context(const BgfsSubcommand *command, const GOptionEntry *entries, gboolean *help,
                                     char ***operands)
 {

@@ -2,6 +2,8 @@
 #ifndef BGFS_SUBCOMMAND_H
 #define BGFS_SUBCOMMAND_H
 
+#include "graph/json-writer.h"
+
 #include <glib.h>
 #include <stdbool.h>
 
@@ -23,5 +25,8 @@ bool bgfs_subcommand_parse(const BgfsSubcommand *command, const GOptionEntry *en
 int bgfs_subcommand_usage(const BgfsSubcommand *command, const char *message);
 /* The same for `file`, which the command could not do its work on. */
 int bgfs_subcommand_fail(const BgfsSubcommand *command, const char *file, const char *message);
+
+/* Prints on stdout. */
+BgJsonWriter bgfs_subcommand_json(void);
 
 #endif

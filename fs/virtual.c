@@ -2,7 +2,10 @@
 
 #include "graph/query.h"
 
+#include <malloc.h>
 #include <string.h>
+
+enum { LARGE = 256 << 10 };
 
 static const struct {
   const char *name;
@@ -31,6 +34,15 @@ uint64_t bgfs_virtual_find(const char *name)
 char *bgfs_virtual_text(BgfsFs *fs, uint64_t ino)
 {
   return files[ino - BGFS_INO_VIRTUAL].text(fs->graph);
+}
+
+/* What a large text was made of lies in pieces in the heap of each thread that ever made one, and would stay there. */
+void bgfs_virtual_free(char *text)
+{
+  bool large = text && strlen(text) > LARGE;
+  g_free(text);
+  if (large)
+    malloc_trim(0);
 }
 
 mode_t bgfs_virtual_mode(BgfsFs *fs)

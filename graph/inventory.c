@@ -3,6 +3,8 @@
 #include "graph/change.h"
 #include "graph/node-options.h"
 #include "graph/node.h"
+#include "graph/snapshot.h"
+#include "graph/view.h"
 
 /* ── memory ── */
 
@@ -23,7 +25,6 @@ static void user_free(gpointer data)
 static void option_free(gpointer data)
 {
   BgSeenOption *option = data;
-  g_free(option->name);
   g_free(option->value);
   g_free(option);
 }
@@ -45,6 +46,8 @@ static void node_free(gpointer data)
   g_ptr_array_unref(seen->facts);
   if (seen->bitmaps)
     g_ptr_array_unref(seen->bitmaps);
+  if (seen->snapshots)
+    g_ptr_array_unref(seen->snapshots);
   bg_node_state_clear(&seen->state);
   g_free(seen->filename);
   g_free(seen->name);
@@ -68,7 +71,7 @@ static void add_options(BgSeenNode *seen, const BgOption *table, const void *val
     if (!value)
       continue;
     BgSeenOption *option = g_new(BgSeenOption, 1);
-    *option = (BgSeenOption){g_strdup(table->name), value, table->type};
+    *option = (BgSeenOption){table->name, value, table->type};
     g_ptr_array_add(seen->options, option);
   }
 }
@@ -210,6 +213,7 @@ BgInventory *bg_inventory_take(BgGraph *graph)
     seen->allocated = bg_node_allocated(seen->node);
     ask_driver(seen);
     seen->bitmaps = bg_bitmaps_look(seen->node->host.bitmaps);
+    seen->snapshots = bg_node_first_snapshots(seen->node, BG_VIEWS_MAX, &seen->snapshot_count);
   }
   return inventory;
 }

@@ -22,7 +22,7 @@ typedef struct BgSeenUser {
 
 /* A name and what stands behind it. */
 typedef struct BgSeenOption {
-  char *name;
+  const char *name;
   char *value; /* as the option's own type writes it */
   BgOptionType type;
 } BgSeenOption;
@@ -37,12 +37,14 @@ struct BgSeenNode {
   char *name;
   const BgDriver *driver;
   bool read_write;
-  bool has_parent;    /* other than the snapshots in its image */
-  GPtrArray *edges;   /* BgSeenEdge *, attached ones */
-  GPtrArray *users;   /* BgSeenUser * */
-  GPtrArray *options; /* BgSeenOption *: the ones every node has, then the driver's; unset strings are left out */
-  GPtrArray *facts;   /* BgSeenFact *: the driver's `info`; empty while the node is being changed */
-  GPtrArray *bitmaps; /* BgBitmapInfo *: the node's dirty bitmaps */
+  bool has_parent;       /* other than the snapshots in its image */
+  GPtrArray *edges;      /* BgSeenEdge *, attached ones */
+  GPtrArray *users;      /* BgSeenUser * */
+  GPtrArray *options;    /* BgSeenOption *: the ones every node has, then the driver's; unset strings are left out */
+  GPtrArray *facts;      /* BgSeenFact *: the driver's `info`; empty while the node is being changed */
+  GPtrArray *bitmaps;    /* BgBitmapInfo *: the node's dirty bitmaps */
+  GPtrArray *snapshots;  /* BgSnapshot *: those in the image that may be shown; NULL: the driver has none */
+  size_t snapshot_count; /* of all in the image */
   BgNodeState state;
   char *filename;          /* NULL: none */
   int64_t size, allocated; /* bytes, or -errno */

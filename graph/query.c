@@ -2,6 +2,7 @@
 
 #include "graph/escape.h"
 #include "graph/inventory.h"
+#include "graph/json-writer.h"
 
 #include <string.h>
 
@@ -10,28 +11,10 @@ static const char *const kind_words[] = {
 
 /* ── JSON ── */
 
-/* Bytes that are no UTF-8 have no place in JSON; the rest json-glib escapes. */
-static void add_text(JsonBuilder *builder, const char *name, const char *text)
-{
-  json_builder_set_member_name(builder, name);
-  if (!text || g_utf8_validate(text, -1, NULL)) {
-    json_builder_add_string_value(builder, text);
-    return;
-  }
-  g_autofree char *shown = bg_escape(text);
-  json_builder_add_string_value(builder, shown);
-}
-
-static void add_number(JsonBuilder *builder, const char *name, int64_t number)
-{
-  json_builder_set_member_name(builder, name);
-  json_builder_add_int_value(builder, number);
-}
-
 static void add_bytes(JsonBuilder *builder, const char *name, int64_t bytes)
 {
   if (bytes >= 0)
-    add_number(builder, name, bytes);
+    bg_json_add_number(builder, name, bytes);
 }
 
 static void add_perms(JsonBuilder *builder, const char *name, BgPerm perm)
@@ -60,20 +43,19 @@ static void add_option(JsonBuilder *builder, const BgSeenOption *option)
 {
   switch (option->type) {
   case BG_OPTION_BOOL:
-    json_builder_set_member_name(builder, option->name);
-    json_builder_add_boolean_value(builder, strcmp(option->value, "on") == 0);
+    bg_json_add_bool(builder, option->name, strcmp(option->value, "on") == 0);
     return;
   case BG_OPTION_UINT:
   case BG_OPTION_SIZE: {
     uint64_t number;
     if (bg_parse_size(option->value, &number, NULL))
-      add_number(builder, option->name, (int64_t)number);
+      bg_json_add_number(builder, option->name, (int64_t)number);
     else
-      add_text(builder, option->name, option->value);
+      bg_json_add_text(builder, option->name, option->value);
     return;
   }
   default:
-    add_text(builder, option->name, option->value);
+    bg_json_add_text(builder, option->name, option->value);
   }
 }
 
@@ -98,10 +80,33 @@ static void add_facts(JsonBuilder *builder, const BgSeenNode *node)
   json_builder_end_object(builder);
 }
 
-static void add_bool(JsonBuilder *builder, const char *name, bool value)
+JsonNode *bg_query_snapshot(const BgSnapshot *snapshot)
 {
-  json_builder_set_member_name(builder, name);
-  json_builder_add_boolean_value(builder, value);
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+  json_builder_begin_object(builder);
+  bg_json_add_text(builder, "id", snapshot->id);
+  bg_json_add_text(builder, "name", snapshot->name);
+  bg_json_add_number(builder, "vm-state-size", (int64_t)snapshot->vm_state_size);
+  bg_json_add_number(builder, "date-sec", snapshot->date_sec);
+  bg_json_add_number(builder, "date-nsec", snapshot->date_nsec);
+  bg_json_add_number(builder, "vm-clock-sec", (int64_t)(snapshot->vm_clock_nsec / 1000000000));
+  bg_json_add_number(builder, "vm-clock-nsec", (int64_t)(snapshot->vm_clock_nsec % 1000000000));
+  if (snapshot->icount != UINT64_MAX)
+    bg_json_add_number(builder, "icount", (int64_t)snapshot->icount);
+  json_builder_end_object(builder);
+  return bg_json_take(builder);
+}
+
+static void add_snapshots(JsonBuilder *builder, const BgSeenNode *node)
+{
+  if (!node->snapshot_count)
+    return;
+  bg_json_add_number(builder, "snapshot-count", (int64_t)node->snapshot_count);
+  json_builder_set_member_name(builder, "snapshots");
+  json_builder_begin_array(builder);
+  for (guint i = 0; i < node->snapshots->len; i++)
+    json_builder_add_value(builder, bg_query_snapshot(node->snapshots->pdata[i]));
+  json_builder_end_array(builder);
 }
 
 /* As QMP has them. */
@@ -114,14 +119,14 @@ static void add_bitmaps(JsonBuilder *builder, const BgSeenNode *node)
   for (guint i = 0; i < node->bitmaps->len; i++) {
     const BgBitmapInfo *bitmap = node->bitmaps->pdata[i];
     json_builder_begin_object(builder);
-    add_text(builder, "name", bitmap->name);
-    add_number(builder, "granularity", (int64_t)bitmap->granularity);
-    add_number(builder, "count", (int64_t)bitmap->count);
-    add_bool(builder, "recording", bitmap->recording);
-    add_bool(builder, "busy", false);
-    add_bool(builder, "persistent", bitmap->persistent);
+    bg_json_add_text(builder, "name", bitmap->name);
+    bg_json_add_number(builder, "granularity", (int64_t)bitmap->granularity);
+    bg_json_add_number(builder, "count", (int64_t)bitmap->count);
+    bg_json_add_bool(builder, "recording", bitmap->recording);
+    bg_json_add_bool(builder, "busy", false);
+    bg_json_add_bool(builder, "persistent", bitmap->persistent);
     if (bitmap->inconsistent)
-      add_bool(builder, "inconsistent", true);
+      bg_json_add_bool(builder, "inconsistent", true);
     json_builder_end_object(builder);
   }
   json_builder_end_array(builder);
@@ -134,8 +139,8 @@ static void add_children(JsonBuilder *builder, const BgSeenNode *node)
   for (guint i = 0; i < node->edges->len; i++) {
     const BgSeenEdge *edge = node->edges->pdata[i];
     json_builder_begin_object(builder);
-    add_text(builder, "name", edge->name);
-    add_text(builder, "node-name", edge->child->name);
+    bg_json_add_text(builder, "name", edge->name);
+    bg_json_add_text(builder, "node-name", edge->child->name);
     add_roles(builder, edge->role);
     add_perms(builder, "perm", edge->perm);
     add_perms(builder, "shared", edge->shared);
@@ -151,11 +156,10 @@ static void add_users(JsonBuilder *builder, const BgSeenNode *node)
   for (guint i = 0; i < node->users->len; i++) {
     const BgSeenUser *user = node->users->pdata[i];
     json_builder_begin_object(builder);
-    add_text(builder, "what", user->what);
+    bg_json_add_text(builder, "what", user->what);
     add_perms(builder, "perm", user->perm);
     add_perms(builder, "shared", user->shared);
-    json_builder_set_member_name(builder, "passthrough");
-    json_builder_add_boolean_value(builder, user->passthrough);
+    bg_json_add_bool(builder, "passthrough", user->passthrough);
     json_builder_end_object(builder);
   }
   json_builder_end_array(builder);
@@ -164,21 +168,21 @@ static void add_users(JsonBuilder *builder, const BgSeenNode *node)
 static void add_node(JsonBuilder *builder, const BgSeenNode *node)
 {
   json_builder_begin_object(builder);
-  add_text(builder, "node-name", node->name);
-  add_text(builder, "driver", node->driver->name);
-  add_text(builder, "kind", kind_words[node->driver->kind]);
+  bg_json_add_text(builder, "node-name", node->name);
+  bg_json_add_text(builder, "driver", node->driver->name);
+  bg_json_add_text(builder, "kind", kind_words[node->driver->kind]);
   if (node->filename)
-    add_text(builder, "filename", node->filename);
+    bg_json_add_text(builder, "filename", node->filename);
   add_bytes(builder, "size", node->size);
   add_bytes(builder, "allocated", node->allocated);
   add_options(builder, node);
   add_facts(builder, node);
+  add_snapshots(builder, node);
   add_bitmaps(builder, node);
-  json_builder_set_member_name(builder, "read-write");
-  json_builder_add_boolean_value(builder, node->read_write);
-  add_text(builder, "write-state", bg_write_state_name(node->state.write_state));
-  add_text(builder, "reason", node->state.reason);
-  add_number(builder, "errno", node->state.error);
+  bg_json_add_bool(builder, "read-write", node->read_write);
+  bg_json_add_text(builder, "write-state", bg_write_state_name(node->state.write_state));
+  bg_json_add_text(builder, "reason", node->state.reason);
+  bg_json_add_number(builder, "errno", node->state.error);
   add_children(builder, node);
   add_users(builder, node);
   json_builder_end_object(builder);
@@ -198,11 +202,27 @@ JsonNode *bg_query_values(BgGraph *graph)
   return json_builder_get_root(builder);
 }
 
+static void append(void *data, const char *text, size_t length)
+{
+  g_string_append_len(data, text, (gssize)length);
+}
+
+/* There may be thousands: one at a time. */
 char *bg_query_json(BgGraph *graph)
 {
-  g_autoptr(JsonNode) root = bg_query_values(graph);
-  g_autofree char *text = json_to_string(root, TRUE);
-  return g_strconcat(text, "\n", NULL);
+  g_autoptr(BgInventory) inventory = bg_inventory_take(graph);
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+  GString *out = g_string_new(NULL);
+  BgJsonWriter writer = {append, out};
+  bg_json_begin(&writer, NULL, '{');
+  bg_json_begin(&writer, "nodes", '[');
+  for (guint i = 0; i < inventory->nodes->len; i++) {
+    add_node(builder, inventory->nodes->pdata[i]);
+    bg_json_put(&writer, NULL, bg_json_take(builder));
+  }
+  bg_json_end(&writer, ']');
+  bg_json_end(&writer, '}');
+  return g_string_free(out, FALSE);
 }
 
 /* ── tree ── */

@@ -11,12 +11,21 @@
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgUser, bg_user_free)
 
-GPtrArray *bg_node_snapshots(BgNode *node)
+GPtrArray *bg_node_first_snapshots(BgNode *node, size_t most, size_t *count)
 {
+  GPtrArray *list = NULL;
+  *count = 0;
   pthread_rwlock_rdlock(&node->life);
-  GPtrArray *list = node->instance && node->driver->snapshots ? node->driver->snapshots(node->instance) : NULL;
+  if (node->instance && node->driver->snapshots)
+    list = node->driver->snapshots(node->instance, most, count);
   pthread_rwlock_unlock(&node->life);
   return list;
+}
+
+GPtrArray *bg_node_snapshots(BgNode *node)
+{
+  size_t count;
+  return bg_node_first_snapshots(node, SIZE_MAX, &count);
 }
 
 const BgSnapshot *bg_snapshots_find(const GPtrArray *snapshots, const char *text, GError **error)

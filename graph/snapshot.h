@@ -6,6 +6,8 @@
 
 /* Those of the node: BgSnapshot *, in the image's order. Never waits. NULL: its driver has none. Free with g_ptr_array_unref(). */
 GPtrArray *bg_node_snapshots(BgNode *node);
+/* The first `most`; *count: how many there are (0 where the driver has none). */
+GPtrArray *bg_node_first_snapshots(BgNode *node, size_t most, size_t *count);
 
 /* The one of that name or id; NULL and ENOENT if there is none, EINVAL if more than one could be meant. Owned by the list. */
 const BgSnapshot *bg_snapshots_find(const GPtrArray *snapshots, const char *text, GError **error);

@@ -169,9 +169,7 @@ static GPtrArray *new_views(BgNode *node, GPtrArray *snapshots, GHashTable *know
 {
   GPtrArray *views = g_ptr_array_new();
   g_autoptr(GHashTable) names = names_in_use(node->graph);
-  if (snapshots->len > BG_VIEWS_MAX)
-    g_message("node '%s': only %d of its %u snapshots are shown", node->name, BG_VIEWS_MAX, snapshots->len);
-  for (guint i = 0; i < MIN(snapshots->len, BG_VIEWS_MAX); i++) {
+  for (guint i = 0; i < snapshots->len; i++) {
     BgSnapshot *snapshot = snapshots->pdata[i];
     g_autofree char *key = key_of(snapshot);
     if (!g_hash_table_add(known, g_steal_pointer(&key)))
@@ -232,7 +230,10 @@ static bool sync_marked(BgNode *node)
   bg_graph_lock(graph);
   g_autoptr(GPtrArray) old = list_views(node);
   bg_graph_unlock(graph);
-  g_autoptr(GPtrArray) snapshots = node->driver->snapshots(node->instance);
+  size_t count;
+  g_autoptr(GPtrArray) snapshots = node->driver->snapshots(node->instance, BG_VIEWS_MAX, &count);
+  if (count > BG_VIEWS_MAX && graph->listener) /* else nobody is shown anything */
+    g_message("node '%s': only %d of its %zu snapshots are shown", node->name, BG_VIEWS_MAX, count);
   g_autoptr(GHashTable) known = drop_old(old, snapshots, &all);
   g_autoptr(GPtrArray) new = new_views(node, snapshots, known);
   bg_graph_lock(graph);

@@ -382,7 +382,7 @@ void qcow2_limits(void *instance, BgLimits *limits);
 
 /* ── snapshot.c, view.c ── */
 
-GPtrArray *qcow2_snapshots(void *instance);
+GPtrArray *qcow2_snapshots(void *instance, size_t most, size_t *count);
 bool qcow2_snapshot_create(void *instance, const char *name, GError **error);
 bool qcow2_snapshot_apply(void *instance, const char *id, GError **error);
 bool qcow2_snapshot_delete(void *instance, const char *id, GError **error);

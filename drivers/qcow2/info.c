@@ -31,23 +31,6 @@ static void add_header_facts(const Qcow2 *q, const Qcow2Header *header, BgInfo *
     info->add(info, "backing-format", new_text(header->backing_format));
 }
 
-/* What a snapshot is beside its name, in QMP's terms. */
-static GVariant *describe(const Qcow2Snapshot *snapshot)
-{
-  GVariantBuilder dict;
-  g_variant_builder_init(&dict, G_VARIANT_TYPE_VARDICT);
-  g_variant_builder_add(&dict, "{sv}", "id", new_text(snapshot->id));
-  g_variant_builder_add(&dict, "{sv}", "name", new_text(snapshot->name));
-  g_variant_builder_add(&dict, "{sv}", "vm-state-size", g_variant_new_uint64(snapshot->vm_state_size));
-  g_variant_builder_add(&dict, "{sv}", "date-sec", g_variant_new_uint32(snapshot->date_sec));
-  g_variant_builder_add(&dict, "{sv}", "date-nsec", g_variant_new_uint32(snapshot->date_nsec));
-  g_variant_builder_add(&dict, "{sv}", "vm-clock-sec", g_variant_new_uint64(snapshot->vm_clock_nsec / 1000000000));
-  g_variant_builder_add(&dict, "{sv}", "vm-clock-nsec", g_variant_new_uint64(snapshot->vm_clock_nsec % 1000000000));
-  if (snapshot->icount != UINT64_MAX)
-    g_variant_builder_add(&dict, "{sv}", "icount", g_variant_new_uint64(snapshot->icount));
-  return g_variant_builder_end(&dict);
-}
-
 static GVariant *describe_bitmap(const Qcow2Bitmap *bitmap)
 {
   GVariantBuilder dict, flags;
@@ -83,16 +66,6 @@ void qcow2_info(void *instance, BgInfo *info)
   pthread_mutex_unlock(&q->header_lock);
 
   pthread_rwlock_rdlock(&q->lock);
-  GVariantBuilder names;
-  g_variant_builder_init(&names, G_VARIANT_TYPE("as"));
-  for (size_t i = 0; i < q->snapshots.count; i++)
-    g_variant_builder_add_value(&names, new_text(q->snapshots.list[i].name));
-  info->add(info, "snapshots", g_variant_builder_end(&names));
-  GVariantBuilder details;
-  g_variant_builder_init(&details, G_VARIANT_TYPE("aa{sv}"));
-  for (size_t i = 0; i < q->snapshots.count; i++)
-    g_variant_builder_add_value(&details, describe(&q->snapshots.list[i]));
-  info->add(info, "snapshot-details", g_variant_builder_end(&details));
   add_bitmaps(&q->bitmaps, info);
   pthread_rwlock_unlock(&q->lock);
 }

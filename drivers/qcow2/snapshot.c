@@ -437,12 +437,14 @@ bool qcow2_snapshot_delete(void *instance, const char *id, GError **error)
   return snapshot && run(q, delete, snapshot, error);
 }
 
-GPtrArray *qcow2_snapshots(void *instance)
+GPtrArray *qcow2_snapshots(void *instance, size_t most, size_t *count)
 {
   Qcow2 *q = instance;
   GPtrArray *list = bg_snapshot_list_new();
   pthread_rwlock_rdlock(&q->lock);
-  for (size_t i = 0; i < q->snapshots.count; i++) {
+  if (count)
+    *count = q->snapshots.count;
+  for (size_t i = 0; i < MIN(q->snapshots.count, most); i++) {
     const Qcow2Snapshot *from = &q->snapshots.list[i];
     BgSnapshot *snapshot = g_new(BgSnapshot, 1);
     *snapshot = (BgSnapshot){

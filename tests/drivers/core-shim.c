@@ -373,7 +373,7 @@ void *shim_instance(Shim *shim)
 
 GPtrArray *shim_snapshots(Shim *shim)
 {
-  return shim->driver->snapshots ? shim->driver->snapshots(shim->instance) : bg_snapshot_list_new();
+  return shim->driver->snapshots ? shim->driver->snapshots(shim->instance, SIZE_MAX, NULL) : bg_snapshot_list_new();
 }
 
 const char *shim_backing_reference(Shim *shim)

@@ -80,11 +80,13 @@ static int shots_map(void *instance, uint64_t offset, uint64_t length, BgExtent 
 
 /* ── snapshots ── */
 
-static GPtrArray *shots_list(void *instance)
+static GPtrArray *shots_list(void *instance, size_t most, size_t *count)
 {
   (void)instance;
+  if (count)
+    *count = shots->len;
   GPtrArray *list = bg_snapshot_list_new();
-  for (guint i = 0; i < shots->len; i++) {
+  for (guint i = 0; i < MIN(shots->len, most); i++) {
     const BgSnapshot *one = shots->pdata[i];
     g_ptr_array_add(list, shot_new(one->id, one->name, one->size));
   }

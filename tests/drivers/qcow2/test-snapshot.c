@@ -48,7 +48,7 @@ static bool delete (Image *image, const char *id)
 /* The ids in order, with commas between. */
 static char *ids(Image *image)
 {
-  g_autoptr(GPtrArray) list = driver()->snapshots(image_instance(image));
+  g_autoptr(GPtrArray) list = driver()->snapshots(image_instance(image), SIZE_MAX, NULL);
   GString *text = g_string_new(NULL);
   for (guint i = 0; i < list->len; i++)
     g_string_append_printf(text, "%s%s", i ? "," : "", ((BgSnapshot *)list->pdata[i])->id);
