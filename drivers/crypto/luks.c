@@ -155,21 +155,73 @@ typedef struct Attempt {
   uint8_t material[];
 } Attempt;
 
-/* The slots' keys could be of more iterations than anybody could wait for. How many that are is measured, unless they are few anyhow. */
-static bool check_time(const BgLuks *luks, GError **error)
+/* The slots that are tried, those that cost least first: so one that nobody could wait for stands in no other's way. */
+typedef struct Choice {
+  unsigned slots[BG_LUKS_SLOTS], count;
+  GString *left_out; /* the others, in words */
+} Choice;
+
+static void choice_clear(Choice *choice)
+{
+  g_string_free(choice->left_out, TRUE);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Choice, choice_clear)
+
+static gint compare_cost(gconstpointer a, gconstpointer b, gpointer data)
+{
+  const BgLuks *luks = data;
+  uint32_t first = luks->slots[*(const unsigned *)a].iterations, second = luks->slots[*(const unsigned *)b].iterations;
+  return (first > second) - (first < second);
+}
+
+static void leave_out(Choice *choice, const BgLuks *luks, unsigned slot, double seconds)
+{
+  g_string_append_printf(choice->left_out, "%sslot %u (%u iterations, then %u: %.0f s)",
+                         choice->left_out->len ? ", " : "", slot, luks->slots[slot].iterations, luks->digest_iterations,
+                         seconds);
+}
+
+/* Iterations a second: measured, unless there are so few that no machine has to wait for them. */
+static double find_speed(const BgLuks *luks)
 {
   uint64_t iterations = 0;
   for (unsigned i = 0; i < BG_LUKS_SLOTS; i++)
     if (luks->slots[i].active)
       iterations += (uint64_t)luks->slots[i].iterations + luks->digest_iterations;
-  if (iterations <= FEW_ITERATIONS)
-    return true;
-  double seconds = (double)iterations / bg_pbkdf2_speed(luks->hash, luks->spec.key_length);
-  if (seconds <= BG_LUKS_SECONDS_MAX)
-    return true;
-  bg_set_error(error, EFBIG, "Trying the LUKS header's slots would take %.0f seconds, more than %d", seconds,
-               BG_LUKS_SECONDS_MAX);
-  return false;
+  return iterations <= FEW_ITERATIONS ? FEW_ITERATIONS : bg_pbkdf2_speed(luks->hash, luks->spec.key_length);
+}
+
+/* Headers can ask for more iterations than anybody could wait for. */
+static void choose(Choice *choice, const BgLuks *luks)
+{
+  double speed = find_speed(luks), sum = 0;
+  unsigned order[BG_LUKS_SLOTS], active = 0;
+  *choice = (Choice){.left_out = g_string_new(NULL)};
+  for (unsigned i = 0; i < BG_LUKS_SLOTS; i++)
+    if (luks->slots[i].active)
+      order[active++] = i;
+  g_qsort_with_data(order, (gint)active, sizeof *order, compare_cost, (gpointer)luks);
+  for (unsigned i = 0; i < active; i++) {
+    double seconds = ((double)luks->slots[order[i]].iterations + luks->digest_iterations) / speed;
+    sum += seconds;
+    if (seconds <= BG_LUKS_SLOT_SECONDS_MAX && sum <= BG_LUKS_SECONDS_MAX)
+      choice->slots[choice->count++] = order[i];
+    else
+      leave_out(choice, luks, order[i], seconds);
+  }
+}
+
+static void set_refusal(const Choice *choice, const BgSecret *secret, GError **error)
+{
+  const char *newline = secret->data[secret->length - 1] == '\n' ? " (it ends with a newline, which counts)" : "";
+  if (choice->left_out->len)
+    bg_set_error(error, choice->count ? EACCES : EFBIG,
+                 "The secret '%s' opens none of the %u key slots that were tried%s; not tried, for a slot may take %d "
+                 "seconds, and all %d: %s",
+                 secret->id, choice->count, newline, BG_LUKS_SLOT_SECONDS_MAX, BG_LUKS_SECONDS_MAX,
+                 choice->left_out->str);
+  else
+    bg_set_error(error, EACCES, "The secret '%s' opens none of the image's key slots%s", secret->id, newline);
 }
 
 static int read_material(const BgLuks *luks, const BgLuksSlot *slot, BgChild *file, uint64_t base, Attempt *attempt)
@@ -206,21 +258,19 @@ static int try_slot(const BgLuks *luks, const BgLuksSlot *slot, BgChild *file, u
 bool bg_luks_unlock(const BgLuks *luks, BgChild *file, uint64_t base, const BgSecret *secret, uint8_t *key,
                     GError **error)
 {
-  if (!check_time(luks, error))
-    return false;
+  g_auto(Choice) choice;
+  choose(&choice, luks);
   size_t size = sizeof(Attempt) + material_size(luks);
   Attempt *attempt = bg_secret_alloc(size);
   int r = attempt ? 0 : -ENOMEM;
-  for (unsigned i = 0; i < BG_LUKS_SLOTS && r == 0; i++)
-    if (luks->slots[i].active)
-      r = try_slot(luks, &luks->slots[i], file, base, secret, attempt);
+  for (unsigned i = 0; i < choice.count && r == 0; i++)
+    r = try_slot(luks, &luks->slots[choice.slots[i]], file, base, secret, attempt);
   if (r > 0)
     memcpy(key, attempt->candidate, luks->spec.key_length);
   bg_secret_free(attempt, size);
   if (r < 0)
     bg_set_error_errno(error, -r, "Cannot open a key slot");
   else if (r == 0)
-    bg_set_error(error, EACCES, "The secret '%s' opens none of the image's key slots%s", secret->id,
-                 secret->data[secret->length - 1] == '\n' ? " (it ends with a newline, which counts)" : "");
+    set_refusal(&choice, secret, error);
   return r > 0;
 }

@@ -35,9 +35,11 @@ typedef struct BgLuks {
  * malformed, ENOTSUP well-formed but not served. */
 bool bg_luks_parse(const uint8_t *bytes, uint64_t area, BgLuks *luks, GError **error);
 
-/* The disk's key (luks->spec.key_length bytes, into secret memory of the caller's) from the area at `base` of `file`. EACCES: the secret opens
- * none of the slots. EFBIG, at once: to find that out would take longer than BG_LUKS_SECONDS_MAX. */
-#define BG_LUKS_SECONDS_MAX 60
+/* The disk's key (luks->spec.key_length bytes, into secret memory of the caller's) from the area at `base` of `file`. Slots that would take
+ * too long on this machine are not tried, and named in the error: EACCES where the secret opens none of the others, EFBIG where there are no
+ * others. */
+#define BG_LUKS_SLOT_SECONDS_MAX 10
+#define BG_LUKS_SECONDS_MAX      30
 bool bg_luks_unlock(const BgLuks *luks, BgChild *file, uint64_t base, const BgSecret *secret, uint8_t *key,
                     GError **error);
 

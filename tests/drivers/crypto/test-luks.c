@@ -65,6 +65,41 @@ Test(luks, work_without_end_is_refused_at_once)
   cr_assert_not(bg_luks_unlock(&luks, file, 0, &right, found, &error));
   cr_assert(g_error_matches(error, BG_ERROR, EFBIG), "%s", error->message);
   cr_assert_lt(g_get_monotonic_time() - start, 2 * G_USEC_PER_SEC);
+  cr_assert(strstr(error->message, "slot 0 (4294967295 iterations"), "%s", error->message);
+  mem_child_free(file);
+}
+
+/* A second slot of the same secret, which can be opened: a copy of the first one's material under its own salt. */
+static void copy_slot(uint8_t *area, unsigned to, size_t key_length)
+{
+  uint8_t *slots = area + LUKS_SLOTS, *copy = slots + to * LUKS_SLOT_SIZE;
+  uint64_t from_sector = 0, to_sector = 0;
+  for (unsigned i = 0; i < 4; i++) {
+    from_sector = from_sector << 8 | slots[LUKS_SLOT_OFFSET + i];
+    to_sector = to_sector << 8 | copy[LUKS_SLOT_OFFSET + i];
+  }
+  memcpy(area + to_sector * 512, area + from_sector * 512, key_length * BG_LUKS_STRIPES);
+  memcpy(copy, slots, LUKS_SLOT_OFFSET);
+}
+
+/* Slots that would take too long are passed over, wherever they are; the secret of another one still opens it. */
+Test(luks, slots_of_too_much_work_stand_in_no_others_way)
+{
+  uint8_t key[BG_CIPHER_KEY_MAX], found[BG_CIPHER_KEY_MAX];
+  uint64_t size = bg_luks_area_size(32);
+  g_autofree uint8_t *area = make("xts-plain64", 32, key);
+  g_autoptr(GError) error = NULL;
+  BgLuks luks;
+  copy_slot(area, 5, 32);
+  memset(area + LUKS_SLOTS + LUKS_SLOT_ITERATIONS, 0xff, 4);
+  cr_assert(bg_luks_parse(area, size, &luks, &error), "%s", error ? error->message : "");
+  BgChild *file = store(area, size);
+  cr_assert(bg_luks_unlock(&luks, file, 0, &right, found, &error), "%s", error ? error->message : "");
+  cr_assert_arr_eq(found, key, 32);
+  cr_assert_not(bg_luks_unlock(&luks, file, 0, &wrong, found, &error));
+  cr_assert(g_error_matches(error, BG_ERROR, EACCES));
+  cr_assert(strstr(error->message, "none of the 1 key slots that were tried"), "%s", error->message);
+  cr_assert(strstr(error->message, "slot 0 (4294967295 iterations"), "%s", error->message);
   mem_child_free(file);
 }
 
