@@ -54,9 +54,49 @@ static int false_directory(Qcow2Check *check, const char *why)
   return 0;
 }
 
+/* One that was in use may be of another size than the disk has now. */
+static bool is_too_small(const Qcow2Check *check, const uint8_t *entry)
+{
+  unsigned bits = MIN(entry[QCOW2_BITMAP_GRANULARITY], 63u - 3 - check->header.cluster_bits);
+  return !(qcow2_get32(entry + QCOW2_BITMAP_FLAGS) & QCOW2_BITMAP_IN_USE) &&
+         qcow2_get32(entry + QCOW2_BITMAP_ENTRIES) <
+             qcow2_bitmap_entries_for(check->header.size, bits, check->header.cluster_bits);
+}
+
+/* What the format forbids, whether or not anybody could use the bitmap. NULL: nothing. `names`: those before. */
+static const char *find_fault(const Qcow2Check *check, const uint8_t *entry, GHashTable *names)
+{
+  uint16_t length = qcow2_get16(entry + QCOW2_BITMAP_NAME_SIZE);
+  const uint8_t *name = entry + QCOW2_BITMAP_SIZE + qcow2_get32(entry + QCOW2_BITMAP_EXTRA_SIZE);
+  if (qcow2_get64(entry + QCOW2_BITMAP_TABLE) & (check->q->cluster_size - 1))
+    return "has its table at an unaligned offset";
+  if (qcow2_get32(entry + QCOW2_BITMAP_FLAGS) & ~QCOW2_BITMAP_FLAGS_KNOWN)
+    return "has reserved flags set";
+  if (entry[QCOW2_BITMAP_TYPE] != QCOW2_BITMAP_DIRTY_TRACKING)
+    return "is of a reserved type";
+  if (entry[QCOW2_BITMAP_GRANULARITY] > 63)
+    return "has an impossible granularity";
+  if (is_too_small(check, entry))
+    return "is smaller than that of a disk of this size";
+  return g_hash_table_add(names, g_bytes_new(name, length)) ? NULL : "has the name of another one";
+}
+
+/* One that is not well formed has references all the same. */
+static int walk_bitmap(Qcow2Check *check, const uint8_t *entry, uint32_t number, GHashTable *names)
+{
+  const char *fault = find_fault(check, entry, names);
+  if (fault)
+    qcow2_check_found(check, QCOW2_STRUCTURE, 1, "Bitmap %u of the directory %s", number, fault);
+  if (qcow2_get16(entry + QCOW2_BITMAP_NAME_SIZE) ==
+      0) /* against the format, and no fault to qemu-img, which can do all with it */
+    qcow2_check_tell(check, "Bitmap %u of the directory has no name", number);
+  return walk_table(check, qcow2_get64(entry + QCOW2_BITMAP_TABLE), qcow2_get32(entry + QCOW2_BITMAP_ENTRIES));
+}
+
 static int walk_directory(Qcow2Check *check, const uint8_t *directory, uint64_t size)
 {
   uint64_t at = 0, bytes = 0;
+  g_autoptr(GHashTable) names = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
   for (uint32_t i = 0; i < check->header.bitmap_count; i++) {
     if (size - at < QCOW2_BITMAP_SIZE)
       return false_directory(check, "ends too early");
@@ -70,12 +110,12 @@ static int walk_directory(Qcow2Check *check, const uint8_t *directory, uint64_t 
     bytes += count * 8;
     if (count * 8 > QCOW2_MAX_BITMAP_BYTES || bytes > check->file_size + check->q->cluster_size)
       return false_directory(check, "names tables that cannot be as large as they say");
-    int r = walk_table(check, qcow2_get64(entry + QCOW2_BITMAP_TABLE), count);
+    int r = walk_bitmap(check, entry, i, names);
     if (r < 0)
       return r;
     at += length;
   }
-  return 0;
+  return at == size ? 0 : false_directory(check, "is longer than its entries");
 }
 
 int qcow2_check_walk_bitmaps(Qcow2Check *check)
@@ -84,8 +124,10 @@ int qcow2_check_walk_bitmaps(Qcow2Check *check)
   uint64_t size = header->bitmaps_size;
   bool inside;
   /* Without the bit nobody vouches for them: their clusters are free to be given back. */
-  if (!(header->autoclear & QCOW2_AUTOCLEAR_BITMAPS) || header->bitmap_count == 0)
+  if (!(header->autoclear & QCOW2_AUTOCLEAR_BITMAPS) || header->bitmaps_at == 0)
     return 0;
+  if (header->bitmap_count == 0)
+    return false_directory(check, "has no entries");
   if (header->bitmap_count > QCOW2_MAX_BITMAPS || size > QCOW2_MAX_BITMAP_BYTES)
     return false_directory(check, "is larger than it can be");
   int r = qcow2_check_refer_metadata(check, "directory of bitmaps", header->bitmaps_offset, size, &inside);

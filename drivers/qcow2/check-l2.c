@@ -99,9 +99,8 @@ static void check_bitmap(Walk *walk, uint64_t word, uint64_t bitmap)
 {
   Qcow2Check *check = walk->check;
   Qcow2Entry entry = {word, bitmap};
-  if (word & QCOW2_COMPRESSED)
-    return;
-  if (bitmap & bitmap >> 32 || word & QCOW2_ZERO || ((uint32_t)bitmap && !qcow2_entry_has_space(check->q, entry)))
+  bool compressed = word & QCOW2_COMPRESSED, nowhere = (uint32_t)bitmap && !qcow2_entry_has_space(check->q, entry);
+  if (compressed ? bitmap != 0 : bitmap & bitmap >> 32 || word & QCOW2_ZERO || nowhere)
     qcow2_check_found(check, QCOW2_STRUCTURE, walk->references,
                       "The L2 entry 0x%" PRIx64 " contradicts its subclusters 0x%" PRIx64, word, bitmap);
 }

@@ -18,8 +18,9 @@ struct Kind {
   const char *name;
   Base base;
   Outcome outcome;
-  const char *check; /* exit statuses that `check` may have, as digits: "12" */
-  const char *says;  /* REFUSED: what the line must match (an extended regular expression) */
+  const char *check; /* the exit status of `check` */
+  const char *
+      says; /* what the line, or the log after a writer came, must match (an extended regular expression); NULL: anything */
 
   /* A field of `width` bytes (0: none), `offset` bytes into the place `at`: gets the value, and where the place `plus` begins added to it. */
   Place at;
