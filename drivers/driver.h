@@ -247,6 +247,14 @@ struct BgDriver {
    * image is no worse than it was. NULL: the format has no check. */
   bool (*check)(void *instance, BgFix fix, BgCheckWatcher *watcher, BgCheckResult *result, GError **error);
 
+  /* FORMAT: from now on the image records `file` in `format` as its backing file (both NULL: none); the children stay as they are. The node is
+   * writable; data calls may run beside. Safe at every instant: a crash leaves the old record or the new one, and the new one is
+   * durable when this returns true. On failure the old one stands. EINVAL: the image cannot have one, or not of such a name; ENOSPC:
+   * there is no room for the name. NULL: the format records none. */
+  bool (*change_backing)(void *instance, const char *file, const char *format, GError **error);
+  /* What is recorded, each the caller's (g_free()) or NULL. Never blocks. NULL iff change_backing is. */
+  void (*backing)(void *instance, char **file, char **format);
+
   /* ── internal snapshots; all NULL: the format has none ── */
 
   /* The first `most` in the image, in its order: BgSnapshot *, the caller's. *count (NULL: never mind): how many there are. Never blocks. */

@@ -163,8 +163,10 @@ static bool check_features(const Qcow2Header *header, const uint8_t *features, s
 static bool read_backing_name(const uint8_t *head, size_t length, uint64_t offset, uint32_t size, Qcow2Header *header,
                               GError **error)
 {
-  if (offset == 0 || size == 0)
+  if (offset == 0 || size == 0) {
+    g_clear_pointer(&header->backing_format, g_free); /* that of nothing */
     return true;
+  }
   if (size > QCOW2_MAX_BACKING_NAME || offset < header->header_length || offset > length || size > length - offset) {
     bg_set_error(error, EINVAL, "The backing file's name lies outside the first cluster or is longer than %u bytes",
                  QCOW2_MAX_BACKING_NAME);

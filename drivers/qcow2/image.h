@@ -316,6 +316,11 @@ void qcow2_change_commit(void *instance, void *pending);
 void qcow2_change_abort(void *instance, void *pending);
 bool qcow2_can_change(void *instance, const BgMode *mode, GError **error);
 
+/* ── backing.c ── */
+
+bool qcow2_change_backing(void *instance, const char *file, const char *format, GError **error);
+void qcow2_backing(void *instance, char **file, char **format);
+
 /* ── reload.c ── */
 
 /* Whether the image that has this header now is of the shape that it was opened with. */
