@@ -42,6 +42,13 @@ static BgNode *marked_by_another(Change *change)
   return NULL;
 }
 
+/* Another change may have moved a user since the proposal was made. */
+static void start_at_users(BgProposal *proposal)
+{
+  for (guint i = 0; i < proposal->holds->len; i++)
+    bg_proposal_start(proposal, g_array_index(proposal->holds, BgPlanHold, i).hold->node);
+}
+
 /* Plans, waits while nodes of the plan are being changed by others (planning anew each time, for the graph has changed then), and
  * marks them. */
 static bool plan_and_mark(Change *change, GError **error)
@@ -50,6 +57,7 @@ static bool plan_and_mark(Change *change, GError **error)
   g_autoptr(GHashTable) restructured = bg_restructure_nodes(change->proposal);
   change->restructures = g_hash_table_size(restructured) > 0;
   for (;;) {
+    start_at_users(change->proposal);
     if (!bg_plan_make(&change->plan, change->proposal, false, NULL, error))
       return false;
     BgNode *busy = marked_by_another(change);
@@ -156,6 +164,11 @@ static bool step_settle(Change *change, GError **error)
   return true;
 }
 
+static bool step_last(Change *change, GError **error)
+{
+  return !change->proposal->last || change->proposal->last(change->proposal->data, error);
+}
+
 /* ── abort ── */
 
 static void abort_node(BgPlanNode *entry)
@@ -194,7 +207,8 @@ static void commit_drivers(Change *change)
 
 static bool run_steps(Change *change, const GPtrArray *gates, GError **error)
 {
-  if (step_open(change, error) && bg_restructure_close(gates, change->closed, error) && step_settle(change, error)) {
+  if (step_open(change, error) && bg_restructure_close(gates, change->closed, error) && step_settle(change, error) &&
+      step_last(change, error)) {
     commit_drivers(change);
     return true;
   }

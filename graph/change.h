@@ -4,7 +4,8 @@
  *
  *   open     drivers prepare: new descriptors, images, connections
  *   (gates)  closed only if edges or options change, and only those of users who can reach such a node
- *   settle   what becomes writable, children first; then what becomes read-only, parents first. May fail: undone in reverse
+ *   settle   what becomes writable, children first; then what becomes read-only, parents first; then the proposal's last step. May
+ *            fail: undone in reverse
  *   commit   pointers, modes and permissions are exchanged, states resolved anew, marks taken off. Cannot fail
  *
  * A node that nobody needs read-write any more stays so for BG_LINGER_MS (so that loops of writers do not flap); its downgrade is a

@@ -16,6 +16,13 @@ static void commit_retarget(const BgRetarget *retarget)
   pthread_rwlock_unlock(&edge->parent->life);
 }
 
+static void commit_move(const BgMove *move)
+{
+  g_ptr_array_remove(move->hold->node->holders, move->hold);
+  move->hold->node = move->to;
+  g_ptr_array_add(move->to->holders, move->hold);
+}
+
 static void commit_hold(const BgPlanHold *entry)
 {
   BgHold *hold = entry->hold;
@@ -86,6 +93,8 @@ static void note_writers(const BgPlan *plan, BgNews *news)
     bg_news_content(news, parent);
     bg_state_content_changed(parent, news);
   }
+  for (guint i = 0; i < plan->proposal->moves->len; i++)
+    bg_news_content(news, g_array_index(plan->proposal->moves, BgMove, i).to);
 }
 
 void bg_commit(const BgPlan *plan, BgNews *news)
@@ -97,6 +106,8 @@ void bg_commit(const BgPlan *plan, BgNews *news)
     commit_override(&g_array_index(proposal->overrides, BgOverride, i));
   for (guint i = 0; i < proposal->retargets->len; i++)
     commit_retarget(&g_array_index(proposal->retargets, BgRetarget, i));
+  for (guint i = 0; i < proposal->moves->len; i++)
+    commit_move(&g_array_index(proposal->moves, BgMove, i));
   for (guint i = 0; i < plan->holds->len; i++)
     commit_hold(&g_array_index(plan->holds, BgPlanHold, i));
   for (guint i = 0; i < plan->nodes->len; i++)

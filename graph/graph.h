@@ -102,6 +102,8 @@ int bg_node_host_stat(BgNode *node, struct stat *st);
 /* A copy of the name of that storage, the caller's; NULL if none. */
 char *bg_node_filename(BgNode *node);
 void bg_node_limits(BgNode *node, BgLimits *limits);
+/* What the node's image records of its backing file: each the caller's, or NULL where it records none. */
+void bg_node_recorded_backing(BgNode *node, char **file, char **format);
 
 /* Raised whenever the node's bytes may have changed other than through its own users. */
 uint64_t bg_node_generation(BgNode *node);

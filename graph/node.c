@@ -201,6 +201,17 @@ void bg_node_limits(BgNode *node, BgLimits *limits)
   node_release(node);
 }
 
+void bg_node_recorded_backing(BgNode *node, char **file, char **format)
+{
+  *file = NULL;
+  *format = NULL;
+  if (!node_hold_instance(node))
+    return;
+  if (node->driver->backing)
+    node->driver->backing(node->instance, file, format);
+  node_release(node);
+}
+
 uint64_t bg_node_generation(BgNode *node)
 {
   return atomic_load(&node->generation);

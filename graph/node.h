@@ -37,6 +37,8 @@ typedef struct BgHold {
   BgPerm perm, shared; /* (control) */
   char *what;          /* "overlay 'disk'", "file 'disk'": for messages */
   bool is_user;
+  const struct BgFreeze
+      *freeze; /* (control) of an edge: who froze it; of a user: for whom it stands there; see freeze.h. NULL: nobody */
   atomic_uint
       granted; /* BgPerm: what the data path may do; of an edge, during a change, the old and the new together */
 } BgHold;
@@ -63,6 +65,7 @@ struct BgNode {
   bool leaving;              /* (control) being removed: nobody comes any more */
   bool changing;             /* (control) the mark */
   bool pinned;               /* (control) by chmod */
+  unsigned lifted;           /* (control) so many jobs may write it whatever its option read-only says; see freeze.h */
   BgMode mode;               /* (control) how the instance is open */
   GPtrArray *children;       /* BgEdge *, owned; (control), and by requests inside a gate */
   GPtrArray *holders;        /* BgHold *; (control) */
@@ -92,6 +95,7 @@ struct BgNode {
 
 /* Stands on a node. */
 struct BgUser {
+  BgGraph *graph;
   BgHold hold;
   BgGate gate;
   atomic_bool passthrough; /* its I/O may go around the graph: see passthrough.h; set under control */

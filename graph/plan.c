@@ -1,5 +1,6 @@
 #include "graph/plan.h"
 
+#include "graph/freeze.h"
 #include "graph/order.h"
 #include "graph/passthrough.h"
 #include "graph/perm.h"
@@ -54,7 +55,8 @@ static bool check_conflicts(Planner *planner, const BgNode *node, const GPtrArra
     for (guint j = 0; j < holders->len; j++) {
       BgPlanHold other = effective_hold(planner, holders->pdata[j]);
       BgPerm missing = needs.perm & ~other.shared;
-      if (i == j || !missing)
+      bool allied = needs.hold->freeze && needs.hold->freeze == other.hold->freeze;
+      if (i == j || !missing || allied)
         continue;
       bg_set_error(error, EBUSY, "node '%s': %s needs '%s', which %s does not share", node->name, needs.hold->what,
                    bg_perm_name(missing), other.hold->what);
@@ -80,9 +82,10 @@ static bool check_writable(Planner *planner, const BgNode *node, const BgNodeOpt
     bg_set_error(error, EROFS, BG_NODE_SNAPSHOT_REASON, node->name);
     return refuse(planner, BG_STATE_READ_ONLY);
   }
-  if (common->read_only || common->force_share) {
+  bool read_only = common->read_only && !node->lifted;
+  if (read_only || common->force_share) {
     bg_set_error(error, EROFS, "node '%s' is read-only by its option %s=on", node->name,
-                 common->read_only ? "read-only" : "force-share");
+                 read_only ? "read-only" : "force-share");
     return refuse(planner, BG_STATE_READ_ONLY);
   }
   if (atomic_load(&node->corrupt)) {
@@ -182,6 +185,20 @@ static bool check_stays(const BgNode *node, GError **error)
   return false;
 }
 
+/* Only its own job gives a frozen edge another child. */
+static bool check_frozen(const BgProposal *proposal, GError **error)
+{
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    const BgEdge *edge = g_array_index(proposal->retargets, BgRetarget, i).edge;
+    if (!edge->hold.freeze || edge->hold.freeze == proposal->by)
+      continue;
+    bg_set_error(error, EBUSY, "node '%s': its child '%s' is frozen by %s", edge->parent->name, edge->child.name,
+                 edge->hold.freeze->what);
+    return false;
+  }
+  return true;
+}
+
 /* Nobody comes to a node that is being removed. */
 static bool check_arrivals(const BgProposal *proposal, GError **error)
 {
@@ -195,6 +212,9 @@ static bool check_arrivals(const BgProposal *proposal, GError **error)
     if (to && !check_stays(to, error))
       return false;
   }
+  for (guint i = 0; i < proposal->moves->len; i++)
+    if (!check_stays(g_array_index(proposal->moves, BgMove, i).to, error))
+      return false;
   return true;
 }
 
@@ -206,6 +226,9 @@ static bool check_passthrough(const BgProposal *proposal, GError **error)
       return false;
   for (guint i = 0; i < proposal->retargets->len; i++)
     if (!bg_passthrough_check(g_array_index(proposal->retargets, BgRetarget, i).edge->parent, error))
+      return false;
+  for (guint i = 0; i < proposal->drained->len; i++)
+    if (!bg_passthrough_check(proposal->drained->pdata[i], error))
       return false;
   return true;
 }
@@ -227,7 +250,8 @@ bool bg_plan_make(BgPlan *plan, const BgProposal *proposal, bool assume_storage,
 {
   if (refusal)
     *refusal = BG_STATE_BLOCKED;
-  bool possible = check_arrivals(proposal, error) && check_passthrough(proposal, error);
+  bool possible =
+      check_frozen(proposal, error) && check_arrivals(proposal, error) && check_passthrough(proposal, error);
   g_autoptr(GPtrArray) reverse = possible ? bg_order_below(proposal, error) : NULL;
   if (!reverse)
     return false;

@@ -4,8 +4,13 @@ void bg_proposal_init(BgProposal *proposal)
 {
   proposal->holds = g_array_new(FALSE, FALSE, sizeof(BgPlanHold));
   proposal->retargets = g_array_new(FALSE, FALSE, sizeof(BgRetarget));
+  proposal->moves = g_array_new(FALSE, FALSE, sizeof(BgMove));
   proposal->overrides = g_array_new(FALSE, FALSE, sizeof(BgOverride));
   proposal->starts = g_ptr_array_new();
+  proposal->drained = g_ptr_array_new();
+  proposal->by = NULL;
+  proposal->last = NULL;
+  proposal->data = NULL;
   proposal->settle = false;
 }
 
@@ -13,7 +18,9 @@ void bg_proposal_clear(BgProposal *proposal)
 {
   g_clear_pointer(&proposal->holds, g_array_unref);
   g_clear_pointer(&proposal->retargets, g_array_unref);
+  g_clear_pointer(&proposal->moves, g_array_unref);
   g_clear_pointer(&proposal->overrides, g_array_unref);
+  g_clear_pointer(&proposal->drained, g_ptr_array_unref);
   g_clear_pointer(&proposal->starts, g_ptr_array_unref);
 }
 
@@ -39,6 +46,20 @@ void bg_proposal_retarget(BgProposal *proposal, BgEdge *edge, BgNode *to)
     bg_proposal_start(proposal, edge->hold.node);
   if (to)
     bg_proposal_start(proposal, to);
+}
+
+void bg_proposal_move(BgProposal *proposal, BgHold *hold, BgNode *to)
+{
+  BgMove entry = {hold, to};
+  g_array_append_val(proposal->moves, entry);
+  bg_proposal_start(proposal, hold->node);
+  bg_proposal_start(proposal, to);
+}
+
+void bg_proposal_drain(BgProposal *proposal, BgNode *node)
+{
+  g_ptr_array_add(proposal->drained, node);
+  bg_proposal_start(proposal, node);
 }
 
 /* ── the graph as proposed ── */
@@ -83,13 +104,30 @@ GPtrArray *bg_proposal_children(const BgProposal *proposal, const BgNode *node)
   return edges;
 }
 
+/* The node of a user; of one that is still to arrive, too. */
+static BgNode *user_node(const BgProposal *proposal, const BgHold *hold)
+{
+  for (guint i = 0; i < proposal->moves->len; i++) {
+    const BgMove *move = &g_array_index(proposal->moves, BgMove, i);
+    if (move->hold == hold)
+      return move->to;
+  }
+  return hold->node;
+}
+
 GPtrArray *bg_proposal_holders(const BgProposal *proposal, const BgNode *node)
 {
   GPtrArray *holders = g_ptr_array_new();
   for (guint i = 0; i < node->holders->len; i++) {
-    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
-    if (!edge || bg_proposal_child(proposal, edge) == node)
-      g_ptr_array_add(holders, node->holders->pdata[i]);
+    BgHold *hold = node->holders->pdata[i];
+    BgEdge *edge = bg_hold_edge(hold);
+    if ((edge ? bg_proposal_child(proposal, edge) : user_node(proposal, hold)) == node)
+      g_ptr_array_add(holders, hold);
+  }
+  for (guint i = 0; i < proposal->moves->len; i++) {
+    const BgMove *move = &g_array_index(proposal->moves, BgMove, i);
+    if (move->to == node && move->hold->node != node)
+      g_ptr_array_add(holders, move->hold);
   }
   for (guint i = 0; i < proposal->retargets->len; i++) {
     const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
@@ -98,7 +136,7 @@ GPtrArray *bg_proposal_holders(const BgProposal *proposal, const BgNode *node)
   }
   for (guint i = 0; i < proposal->holds->len; i++) {
     BgHold *hold = g_array_index(proposal->holds, BgPlanHold, i).hold;
-    if (hold->node == node && !g_ptr_array_find(holders, hold, NULL))
+    if (user_node(proposal, hold) == node && !g_ptr_array_find(holders, hold, NULL))
       g_ptr_array_add(holders, hold);
   }
   return holders;

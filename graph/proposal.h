@@ -16,6 +16,12 @@ typedef struct BgRetarget {
   BgNode *to;
 } BgRetarget;
 
+/* A user's new node. Its permissions stay, or are among the holds. */
+typedef struct BgMove {
+  BgHold *hold;
+  BgNode *to;
+} BgMove;
+
 /* A node's new options (reopen). */
 typedef struct BgOverride {
   BgNode *node;
@@ -28,9 +34,17 @@ typedef struct BgOverride {
 typedef struct BgProposal {
   GArray *holds; /* BgPlanHold: of users; a hold with node NULL is an arriving user of `node`, see bg_proposal_hold() */
   GArray *retargets; /* BgRetarget */
+  GArray *moves;     /* BgMove */
   GArray *overrides; /* BgOverride */
   GPtrArray *starts; /* BgNode *: to be looked at even if nothing above asks for it */
-  bool settle;       /* nodes that nobody keeps read-write become read-only; else their downgrade waits */
+  GPtrArray *
+      drained; /* BgNode *: no request is in them when the change takes effect, though neither edges nor options change */
+  const struct BgFreeze *by; /* for whom: edges that it froze may be changed; NULL: for nobody */
+  /* The last step that may fail: all else is settled, gates are closed, and it alone is inside the nodes of the change. Waits for nothing
+   * without a bound. Nothing that it did is undone. NULL: nothing to do. */
+  bool (*last)(void *data, GError **error);
+  void *data;
+  bool settle; /* nodes that nobody keeps read-write become read-only; else their downgrade waits */
 } BgProposal;
 
 void bg_proposal_init(BgProposal *proposal);
@@ -40,6 +54,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BgProposal, bg_proposal_clear)
 /* A user's hold gets new permissions. `hold->node` is set also before the user has arrived (is in the node's holders). */
 void bg_proposal_hold(BgProposal *proposal, BgHold *hold, BgPerm perm, BgPerm shared);
 void bg_proposal_retarget(BgProposal *proposal, BgEdge *edge, BgNode *to);
+void bg_proposal_move(BgProposal *proposal, BgHold *hold, BgNode *to);
+void bg_proposal_drain(BgProposal *proposal, BgNode *node);
 void bg_proposal_start(BgProposal *proposal, BgNode *node);
 
 /* ── the graph as proposed ── */

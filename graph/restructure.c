@@ -14,6 +14,10 @@ GHashTable *bg_restructure_nodes(const BgProposal *proposal)
     if (parent->live)
       g_hash_table_add(nodes, parent);
   }
+  for (guint i = 0; i < proposal->moves->len; i++)
+    g_hash_table_add(nodes, g_array_index(proposal->moves, BgMove, i).hold->node);
+  for (guint i = 0; i < proposal->drained->len; i++)
+    g_hash_table_add(nodes, proposal->drained->pdata[i]);
   return nodes;
 }
 

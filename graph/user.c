@@ -2,6 +2,7 @@
 
 #include "drivers/iov.h"
 #include "graph/change.h"
+#include "graph/freeze.h"
 #include "graph/io.h"
 #include "graph/map.h"
 #include "graph/passthrough.h"
@@ -20,8 +21,10 @@ static bool run_hold(BgUser *user, BgPerm perm, BgPerm shared, GError **error)
 {
   g_auto(BgProposal) proposal;
   bg_proposal_init(&proposal);
+  bg_graph_lock(user->graph);
   bg_proposal_hold(&proposal, &user->hold, perm, shared);
-  return bg_change_run(user->hold.node->graph, &proposal, error);
+  bg_graph_unlock(user->graph);
+  return bg_change_run(user->graph, &proposal, error);
 }
 
 /* Who reads the bytes below a writable format shall find its metadata there. */
@@ -45,22 +48,23 @@ static void write_back_above(BgNode *node)
 
 static void reader_arrives(BgUser *user)
 {
-  BgGate *gate = &user->hold.node->graph->background;
+  BgGate *gate = &user->graph->background;
   bg_gate_enter(gate);
-  write_back_above(user->hold.node);
+  write_back_above(bg_user_node(user));
   bg_gate_leave(gate);
 }
 
 /* From then on, changes of what the user's requests walk over close its gate; those under way do not know it. */
 static bool enlist(BgUser *user, GError **error)
 {
-  BgNode *node = user->hold.node;
-  bg_graph_lock(node->graph);
-  bool quiet = bg_mark_wait_structure(node->graph, true);
+  BgGraph *graph = user->graph;
+  bg_graph_lock(graph);
+  bool quiet = bg_mark_wait_structure(graph, true);
+  const BgNode *node = user->hold.node;
   bool live = node->live;
   if (quiet && live)
-    g_ptr_array_add(node->graph->users, user);
-  bg_graph_unlock(node->graph);
+    g_ptr_array_add(graph->users, user);
+  bg_graph_unlock(graph);
   if (!live)
     bg_set_error(error, ENOENT, "node '%s' was removed", node->name);
   else if (!quiet)
@@ -71,7 +75,7 @@ static bool enlist(BgUser *user, GError **error)
 /* Changes that are under way may be about to close or open its gate. */
 static void discharge(BgUser *user)
 {
-  BgGraph *graph = user->hold.node->graph;
+  BgGraph *graph = user->graph;
   bg_graph_lock(graph);
   bg_mark_wait_structure(graph, false);
   g_ptr_array_remove(user->hold.node->holders, &user->hold);
@@ -86,10 +90,12 @@ static void user_free(BgUser *user)
   g_free(user);
 }
 
-BgUser *bg_user_new(BgNode *node, const char *what, BgPerm perm, BgPerm shared, GError **error)
+static BgUser *user_new(BgNode *node, const char *what, const BgFreeze *freeze, BgPerm perm, BgPerm shared,
+                        GError **error)
 {
   BgUser *user = g_new0(BgUser, 1);
-  user->hold = (BgHold){.node = node, .shared = BG_PERM_ALL, .what = g_strdup(what), .is_user = true};
+  user->graph = node->graph;
+  user->hold = (BgHold){.node = node, .shared = BG_PERM_ALL, .what = g_strdup(what), .is_user = true, .freeze = freeze};
   bg_gate_init(&user->gate);
   if (!enlist(user, error)) {
     user_free(user);
@@ -103,6 +109,16 @@ BgUser *bg_user_new(BgNode *node, const char *what, BgPerm perm, BgPerm shared, 
   if (perm & BG_PERM_CONSISTENT_READ)
     reader_arrives(user);
   return user;
+}
+
+BgUser *bg_user_new(BgNode *node, const char *what, BgPerm perm, BgPerm shared, GError **error)
+{
+  return user_new(node, what, NULL, perm, shared, error);
+}
+
+BgUser *bg_freeze_user_new(const BgFreeze *freeze, BgNode *node, BgPerm perm, BgPerm shared, GError **error)
+{
+  return user_new(node, freeze->what, freeze, perm, shared, error);
 }
 
 bool bg_user_set_perm(BgUser *user, BgPerm perm, BgPerm shared, GError **error)
@@ -125,14 +141,17 @@ void bg_user_free(BgUser *user)
 
 BgNode *bg_user_node(const BgUser *user)
 {
-  return user->hold.node;
+  bg_graph_lock(user->graph);
+  BgNode *node = user->hold.node;
+  bg_graph_unlock(user->graph);
+  return node;
 }
 
 BgPerm bg_user_perm(const BgUser *user)
 {
-  bg_graph_lock(user->hold.node->graph);
+  bg_graph_lock(user->graph);
   BgPerm perm = user->hold.perm;
-  bg_graph_unlock(user->hold.node->graph);
+  bg_graph_unlock(user->graph);
   return perm;
 }
 
@@ -146,12 +165,12 @@ typedef struct Request {
 static Request request_begin(BgUser *user)
 {
   bg_gate_enter(&user->gate);
-  return (Request){user, bg_epoch_enter(user->hold.node->graph->epoch)};
+  return (Request){user, bg_epoch_enter(user->graph->epoch)};
 }
 
 static void request_end(Request *request)
 {
-  bg_epoch_leave(request->user->hold.node->graph->epoch, request->token);
+  bg_epoch_leave(request->user->graph->epoch, request->token);
   bg_gate_leave(&request->user->gate);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Request, request_end)
@@ -330,10 +349,10 @@ int bg_user_resize(BgUser *user, uint64_t size, GError **error)
   }
   int result = resize_inside(user, size);
   if (result)
-    bg_set_error_errno(error, -result, "node '%s': cannot be resized", user->hold.node->name);
+    bg_set_error_errno(error, -result, "node '%s': cannot be resized", bg_user_node(user)->name);
   else
-    size_changed(user->hold.node);
+    size_changed(bg_user_node(user));
   if (!(perm & BG_PERM_RESIZE) && !run_hold(user, perm, shared, &refusal))
-    g_warning("node '%s': %s", user->hold.node->name, refusal->message);
+    g_warning("node '%s': %s", bg_user_node(user)->name, refusal->message);
   return result;
 }

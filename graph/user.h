@@ -18,6 +18,7 @@ bool bg_user_set_perm(BgUser *user, BgPerm perm, BgPerm shared, GError **error);
 /* A change; never fails. No call on the user may be under way. NULL is fine. */
 void bg_user_free(BgUser *user);
 
+/* A job may move a user from one node to another, which has the same content then (graph/proposal.h). */
 BgNode *bg_user_node(const BgUser *user);
 BgPerm bg_user_perm(const BgUser *user);
 

@@ -15,7 +15,7 @@ void bg_jobs_free(BgJobs *jobs); /* stopped */
 /* Takes a job into the list (which holds a reference) and starts its thread. EINVAL: its id is none or in use; EBUSY: no more jobs are
  * taken; EAGAIN: there is no thread. */
 bool bg_jobs_add(BgJobs *jobs, BgJob *job, GError **error);
-/* By the job's own thread, as the last thing it does: the job is gone, its thread to be joined. */
+/* By the job's own thread, which is about to end: the job is found no longer, its thread is to be joined. */
 void bg_jobs_leave(BgJobs *jobs, BgJob *job);
 
 #endif

@@ -259,8 +259,8 @@ void *bg_job_run(void *data)
   tell_if_meant(job, cancelled ? BG_JOB_EVENT_CANCELLED : BG_JOB_EVENT_COMPLETED);
   set_status(job, BG_JOB_CONCLUDED);
   wait_for_dismiss(job);
+  bg_jobs_leave(job->graph->jobs, job); /* whoever hears of the end may use the id again */
   set_status(job, BG_JOB_NULL);
-  bg_jobs_leave(job->graph->jobs, job);
   return NULL;
 }
 

@@ -1,0 +1,60 @@
+#include "graph/jobs/copy.h"
+
+#include "graph/node.h"
+
+#include <errno.h>
+
+/* All of it; the node is that large. */
+static int read_all(BgUser *user, uint64_t offset, uint64_t length, void *buffer)
+{
+  struct iovec iov = {buffer, length};
+  ssize_t done = bg_user_preadv(user, &iov, 1, offset);
+  return done < 0 ? (int)done : (uint64_t)done == length ? 0 : -EIO;
+}
+
+static int write_all(BgUser *user, uint64_t offset, uint64_t length, void *buffer)
+{
+  for (uint64_t done = 0; done < length;) {
+    struct iovec iov = {(char *)buffer + done, length - done};
+    ssize_t part = bg_user_pwritev(user, &iov, 1, offset + done);
+    if (part <= 0)
+      return part < 0 ? (int)part : -EIO;
+    done += (uint64_t)part;
+  }
+  return 0;
+}
+
+int bg_copy_data(BgUser *from, BgUser *to, uint64_t offset, uint64_t length, void *buffer, bool *reading)
+{
+  int result = read_all(from, offset, length, buffer);
+  *reading = result != 0;
+  return result ? result : write_all(to, offset, length, buffer);
+}
+
+bool bg_copy_grow(BgUser *to, uint64_t size, GError **error)
+{
+  int64_t now = bg_node_size(bg_user_node(to));
+  if (now >= 0 && (uint64_t)now >= size)
+    return true;
+  g_autoptr(GError) refusal = NULL;
+  int result = now < 0 ? (int)now : bg_user_resize(to, size, &refusal);
+  if (result == 0)
+    return true;
+  if (refusal)
+    g_propagate_error(error, g_steal_pointer(&refusal));
+  else
+    bg_set_error_errno(error, -result, "node '%s': cannot be made larger", bg_node_name(bg_user_node(to)));
+  return false;
+}
+
+BgCopyVerdict bg_copy_failed(BgJob *job, BgOnError on_error, bool reading, int result, int *first, GError **error)
+{
+  if (!bg_job_io_failed(job, on_error, reading, result)) {
+    bg_set_error_errno(error, -result, "Cannot %s", reading ? "read" : "write");
+    return BG_COPY_FAILS;
+  }
+  if (on_error != BG_ON_ERROR_IGNORE)
+    return BG_COPY_AGAIN;
+  *first = *first ? *first : result;
+  return BG_COPY_PAST;
+}
