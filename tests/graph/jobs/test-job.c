@@ -251,10 +251,10 @@ Test(job, that_is_ready_completes_or_ends)
     job_events_wait(&fixture.events, "standby");
     cr_assert_not(bg_job_complete(job, NULL));
     cr_assert(bg_job_resume(job, NULL));
-    while (!bg_job_complete(job, NULL) && i == 0)
-      g_usleep(1000);
     if (i == 1)
-      bg_job_cancel(job, false, NULL);
+      cr_assert(bg_job_cancel(job, false, NULL));
+    while (i == 0 && !bg_job_complete(job, NULL))
+      g_usleep(1000);
     assert_events(&fixture, "null",
                   "created running ready READY standby ready waiting pending COMPLETED concluded null");
     cr_assert(idle.finished);
