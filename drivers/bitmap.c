@@ -16,7 +16,7 @@ _Static_assert(sizeof(Word) == 8, "a word has 64 bits");
 struct BgBitmap {
   char *name;
   unsigned granularity_bits;
-  bool persistent;
+  bool persistent, internal;
   atomic_bool recording, inconsistent;
   atomic_uint_fast64_t size; /* of the node, bytes */
   Word *segments[SEGMENTS];  /* (the list's lock) new ones are added before `size` says so */
@@ -162,7 +162,7 @@ static void give_up(BgBitmaps *bitmaps, BgBitmap *bitmap)
 
 static bool check_spec(const BgBitmaps *bitmaps, const BgBitmapSpec *spec, GError **error)
 {
-  if (g_hash_table_contains(bitmaps->names, spec->name))
+  if (!spec->internal && g_hash_table_contains(bitmaps->names, spec->name))
     bg_set_error(error, EEXIST, "There is a bitmap '%s' already", spec->name);
   else if (spec->inconsistent)
     return true;
@@ -182,6 +182,7 @@ static BgBitmap *bitmap_new(const BgBitmapSpec *spec, GError **error)
   bitmap->name = g_strdup(spec->name);
   bitmap->granularity_bits = spec->granularity_bits;
   bitmap->persistent = spec->persistent;
+  bitmap->internal = spec->internal;
   atomic_init(&bitmap->inconsistent, spec->inconsistent);
   atomic_init(&bitmap->size, spec->size);
   if (spec->inconsistent || make_room(bitmap, words_for(bits_of(bitmap))))
@@ -197,7 +198,8 @@ BgBitmap *bg_bitmaps_add(BgBitmaps *bitmaps, const BgBitmapSpec *spec, GError **
   BgBitmap *bitmap = check_spec(bitmaps, spec, error) ? bitmap_new(spec, error) : NULL;
   if (bitmap) {
     g_ptr_array_add(bitmaps->list, bitmap);
-    g_hash_table_insert(bitmaps->names, bitmap->name, bitmap);
+    if (!spec->internal)
+      g_hash_table_insert(bitmaps->names, bitmap->name, bitmap);
     bitmaps->bytes += spec->inconsistent ? 0 : bytes_for(bits_of(bitmap));
     set_recording(bitmaps, bitmap, spec->recording && !spec->inconsistent);
   }
@@ -211,7 +213,8 @@ static void remove_one(BgBitmaps *bitmaps, guint index)
   BgBitmap *bitmap = bitmaps->list->pdata[index];
   give_up(bitmaps, bitmap);
   g_ptr_array_remove_index(bitmaps->list, index);
-  g_hash_table_remove(bitmaps->names, bitmap->name);
+  if (!bitmap->internal)
+    g_hash_table_remove(bitmaps->names, bitmap->name);
   bitmap_free(bitmap);
 }
 
@@ -255,6 +258,8 @@ GPtrArray *bg_bitmaps_look(BgBitmaps *bitmaps)
   pthread_mutex_lock(&bitmaps->lock);
   for (guint i = 0; i < bitmaps->list->len; i++) {
     const BgBitmap *bitmap = bitmaps->list->pdata[i];
+    if (bitmap->internal)
+      continue;
     BgBitmapInfo *info = g_new0(BgBitmapInfo, 1);
     info->name = g_strdup(bitmap->name);
     info->granularity = bitmap->granularity_bits < 64 ? UINT64_C(1) << bitmap->granularity_bits : 0;
@@ -398,6 +403,36 @@ bool bg_bitmap_next(const BgBitmap *bitmap, uint64_t offset, uint64_t *start, ui
   uint64_t last = seek(bitmap, first, end, false);
   *start = MAX(first << bitmap->granularity_bits, offset);
   *length = (last == end ? size : last << bitmap->granularity_bits) - *start;
+  return true;
+}
+
+uint64_t bg_bitmap_dirty(const BgBitmap *bitmap)
+{
+  uint64_t size = atomic_load(&bitmap->size), bits = bits_of(bitmap), rest = (bits << bitmap->granularity_bits) - size;
+  if (atomic_load(&bitmap->inconsistent) || !bits)
+    return 0;
+  uint64_t dirty = count_bits(bitmap) << bitmap->granularity_bits;
+  bool last = get_word(bitmap, (bits - 1) / WORD_BITS) >> ((bits - 1) % WORD_BITS) & 1;
+  return last && dirty >= rest ? dirty - rest : dirty;
+}
+
+void bg_bitmap_clear(BgBitmap *bitmap, uint64_t offset, uint64_t length)
+{
+  uint64_t size = atomic_load(&bitmap->size);
+  if (offset >= size || length == 0 || atomic_load(&bitmap->inconsistent))
+    return;
+  uint64_t last = offset + MIN(length, size - offset) - 1;
+  clear_bits(bitmap, offset >> bitmap->granularity_bits, (last >> bitmap->granularity_bits) + 1);
+}
+
+bool bg_bitmap_take(BgBitmap *bitmap, uint64_t offset, uint64_t most, uint64_t *start, uint64_t *length)
+{
+  uint64_t granularity = UINT64_C(1) << bitmap->granularity_bits;
+  if (!bg_bitmap_next(bitmap, offset & ~(granularity - 1), start, length))
+    return false;
+  *length = MIN(*length, MAX(most & ~(granularity - 1), granularity));
+  bg_bitmap_clear(bitmap, *start, *length);
+  atomic_thread_fence(memory_order_seq_cst);
   return true;
 }
 

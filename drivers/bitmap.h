@@ -36,6 +36,7 @@ typedef struct BgBitmapSpec {
   bool recording;            /* changes are marked */
   bool persistent;           /* the driver keeps it in the image */
   bool inconsistent;         /* not to be trusted: has no bits, records nothing */
+  bool internal;             /* somebody's own: neither found by its name nor shown */
 } BgBitmapSpec;
 
 /* The same, and how much is dirty, at one moment. */
@@ -101,6 +102,14 @@ void bg_bitmap_set_recording(BgBitmaps *bitmaps, BgBitmap *bitmap, bool recordin
 void bg_bitmap_set(BgBitmap *bitmap, uint64_t offset, uint64_t length);
 /* The next dirty bytes from `offset` on: whole granules from *start, or from `offset` within one; cut at the end. False: none. */
 bool bg_bitmap_next(const BgBitmap *bitmap, uint64_t offset, uint64_t *start, uint64_t *length);
+
+/* How many bytes are dirty: the sum of what bg_bitmap_next() would give. */
+uint64_t bg_bitmap_dirty(const BgBitmap *bitmap);
+void bg_bitmap_clear(BgBitmap *bitmap, uint64_t offset, uint64_t length);
+/* As bg_bitmap_next(), of at most `most` bytes (cut to whole granules, one at least), and what it gives is clean afterwards: for whoever
+ * copies it. What is marked at the same time is either given or stays; whose marks are given may not have changed the bytes yet, so
+ * the taker waits for the requests under way (BgHost.epoch) before it reads. */
+bool bg_bitmap_take(BgBitmap *bitmap, uint64_t offset, uint64_t most, uint64_t *start, uint64_t *length);
 
 /* Bits as strings of bytes, the first bit in the lowest of the first byte. `first` is a multiple of 8, in bytes of that string; bits past
  * the end are not taken, and are given as clear. */

@@ -41,6 +41,13 @@ void bg_events_removed(BgNode *node)
   TELL(node, node_removed);
 }
 
+void bg_events_replaced(BgNode *from, BgNode *to)
+{
+  const BgListener *listener = from->graph->listener;
+  if (listener && listener->node_replaced)
+    listener->node_replaced(from->graph->listener_data, from, to);
+}
+
 void bg_events_job(BgGraph *graph, const struct BgJobEvent *event)
 {
   if (graph->listener && graph->listener->job_event)

@@ -13,6 +13,7 @@ void bg_events_state(BgNode *node);
 void bg_events_content(BgNode *node);
 void bg_events_added(BgNode *node);
 void bg_events_removed(BgNode *node);
+void bg_events_replaced(BgNode *from, BgNode *to);
 void bg_events_job(BgGraph *graph, const struct BgJobEvent *event);
 
 #endif

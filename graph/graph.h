@@ -29,6 +29,8 @@ typedef struct BgListener {
   void (*content_changed)(void *data, BgNode *node);
   void (*node_added)(void *data, BgNode *node);
   void (*node_removed)(void *data, BgNode *node);
+  /* `to` took the place of `from`, whose content it had at that moment: with those who used it, and below the nodes that stood on it. */
+  void (*node_replaced)(void *data, BgNode *from, BgNode *to);
   /* Of a job (graph/jobs/job.h), under no lock; one job's events come one after another, from its thread. */
   void (*job_event)(void *data, const struct BgJobEvent *event);
 } BgListener;

@@ -48,6 +48,12 @@ int bg_io_grow(BgNode *node, uint64_t size);
 /* Writes within the size of a mapped node; the caller holds the range exclusively in node->ranges. */
 int bg_io_write_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
 
+/* The same, of what reads so already: bitmaps take no note of it. */
+int bg_io_fill_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
+
+/* As bg_user_populate(). The range is within the size. */
+int bg_io_populate(BgNode *node, uint64_t offset, uint64_t length, unsigned depth, void *buffer);
+
 /* Takes the range of whole granules around [offset, offset+length) in node->ranges. */
 void bg_io_lock_granules(BgNode *node, BgRange *range, uint64_t offset, uint64_t length, bool exclusive);
 

@@ -312,6 +312,25 @@ int bg_user_map(BgUser *user, uint64_t offset, BgMapped *mapped)
   return bg_io_map(user->hold.node, offset, (uint64_t)left, mapped);
 }
 
+static int populate_once(BgUser *user, uint64_t offset, uint64_t length, unsigned depth, void *buffer)
+{
+  g_auto(Request) request = request_begin(user);
+  int refusal = check_change(user, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED, offset, length);
+  int64_t left = refusal ? refusal : bytes_left(user->hold.node, offset);
+  if (left < 0)
+    return (int)left;
+  return bg_io_populate(user->hold.node, offset, MIN(length, (uint64_t)left), depth, buffer);
+}
+
+/* As bg_user_pwritev() does where there is no space. */
+int bg_user_populate(BgUser *user, uint64_t offset, uint64_t length, unsigned depth, void *buffer)
+{
+  int result = populate_once(user, offset, length, depth, buffer);
+  if (result != -ENOSPC || bg_user_write_back(user) || bg_user_write_back(user))
+    return result;
+  return populate_once(user, offset, length, depth, buffer);
+}
+
 /* ── size ── */
 
 static int resize_inside(BgUser *user, uint64_t size)

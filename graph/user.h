@@ -65,6 +65,12 @@ int bg_user_status(BgUser *user, uint64_t offset, BgStatus *status);
  * does not share it, and with `error` the reason. */
 int bg_user_resize(BgUser *user, uint64_t size, GError **error);
 
+/* What of [offset, offset+length) the node shows from one of the `depth` disks next below it, or as zeros because one of these is too short,
+ * becomes its own: it reads as before, also when others take the place of those disks. `depth` UINT_MAX: all below; what no
+ * disk of the chain says anything of stays so then. Others may write beside; what they write stays. `buffer` of `length` bytes is
+ * scratch. Needs WRITE or WRITE_UNCHANGED. 0 or -errno. */
+int bg_user_populate(BgUser *user, uint64_t offset, uint64_t length, unsigned depth, void *buffer);
+
 /* ── passthrough: reads and writes that go from the kernel straight to a file of the host, around the graph ── */
 
 /* A read-only descriptor (the caller's) of the regular host file whose bytes are those of the user's node, each at its place. -1:

@@ -251,7 +251,12 @@ int bg_io_pwritev_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint6
 
 int bg_io_write_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
+  bg_io_will_change(node, offset, bg_iov_length(iov, iovcnt));
+  return bg_io_fill_held(node, iov, iovcnt, offset);
+}
+
+int bg_io_fill_held(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset)
+{
   Write write = {node, iov, iovcnt, offset, bg_iov_length(iov, iovcnt), 0};
-  bg_io_will_change(node, offset, write.length);
   return node->driver->reserve ? write_allocating(&write) : write_in_place(&write);
 }

@@ -50,11 +50,6 @@ static bool find_link(BgChain *chain, GPtrArray *links, GError **error)
     bg_set_error(error, EINVAL, "node '%s' is not the backing disk of node '%s'", chain->top->name, image->name);
     return false;
   }
-  if (!(chain->link->child.role & BG_ROLE_COW) || !image->driver->change_backing) {
-    bg_set_error(error, ENOTSUP, "node '%s': the driver %s cannot record another backing file", image->name,
-                 image->driver->name);
-    return false;
-  }
   if (chain->overlay)
     g_ptr_array_add(links, chain->link);
   return true;
@@ -76,9 +71,11 @@ static bool freeze_links(BgChain *chain, GError **error)
 
 /* ── guards ── */
 
+/* Without a base, the last one has nothing below that could go or change. */
 static bool guard(BgChain *chain, GError **error)
 {
-  for (guint i = 0; i < chain->between->len; i++) {
+  guint count = chain->base || !chain->between->len ? chain->between->len : chain->between->len - 1;
+  for (guint i = 0; i < count; i++) {
     BgPerm shared = BG_PERM_ALL & ~(BG_PERM_CONSISTENT_READ | BG_PERM_WRITE | BG_PERM_RESIZE);
     BgUser *user = bg_freeze_user_new(&chain->freeze, chain->between->pdata[i], BG_PERM_NONE, shared, error);
     if (!user)
@@ -86,6 +83,16 @@ static bool guard(BgChain *chain, GError **error)
     g_ptr_array_add(chain->guards, user);
   }
   return true;
+}
+
+bool bg_chain_check_link(const BgChain *chain, GError **error)
+{
+  const BgNode *image = chain->link->parent;
+  if (chain->link->child.role & BG_ROLE_COW && image->driver->change_backing)
+    return true;
+  bg_set_error(error, ENOTSUP, "node '%s': the driver %s cannot record another backing file", image->name,
+               image->driver->name);
+  return false;
 }
 
 static void user_free(gpointer user)

@@ -11,14 +11,17 @@ typedef struct BgChain {
   BgNode *top, *base; /* base NULL: all that is below top */
   BgEdge *link;       /* the one that is exchanged at last: overlay's, or where there is none, top's */
   unsigned depth;     /* of base below top, in backing disks; UINT_MAX without a base */
-  GPtrArray *between; /* BgNode *, from top to base */
+  GPtrArray *between; /* BgNode *, from top to base, without both; without a base the last one, too */
   GPtrArray *guards;  /* BgUser *: on those between */
 } BgChain;
 
 /* Freezes the links and guards the nodes between. `what` (copied) says for whom. `overlay` NULL: none; `base` NULL: down to the end.
- * EINVAL: base is not below top; ENOTSUP: the image whose link will change cannot record another backing file; EBUSY: somebody has a node
- * between open (the message names both), or another job works there. On failure nothing is left. */
+ * EINVAL: base is not below top; EBUSY: somebody has a node between open (the message names both), or another job works there. On failure
+ * nothing is left. */
 bool bg_chain_freeze(BgChain *chain, BgNode *overlay, BgNode *top, BgNode *base, const char *what, GError **error);
+
+/* ENOTSUP: the image whose link is to change cannot record another backing file. */
+bool bg_chain_check_link(const BgChain *chain, GError **error);
 
 /* The one change in which the link goes to base (NULL: to nothing) and the image says so: `file` in `format`, both NULL: nothing. The
  * image is writable. `users` (BgUser *) give up their permissions in it, as the guards do; the links are thawed. On failure

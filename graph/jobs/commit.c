@@ -2,6 +2,7 @@
 
 #include "graph/jobs/chain.h"
 #include "graph/jobs/copy.h"
+#include "graph/jobs/mirror.h"
 #include "graph/map.h"
 #include "graph/node.h"
 
@@ -170,6 +171,8 @@ BgJob *bg_job_commit(BgGraph *graph, const BgJobCommit *options, GError **error)
 {
   if (!bg_jobs_check_id(graph, options->settings.id, error) || !check_nodes(options, error))
     return NULL;
+  if (options->top == options->device)
+    return bg_job_commit_active(graph, options, error);
   BgNode *overlay = find_overlay(options->device, options->top);
   if (!overlay) {
     bg_set_error(error, EINVAL, "node '%s' is not below node '%s' in its backing chain", bg_node_name(options->top),
@@ -180,7 +183,8 @@ BgJob *bg_job_commit(BgGraph *graph, const BgJobCommit *options, GError **error)
   g_autofree char *what = g_strdup_printf("commit job '%s'", options->settings.id);
   commit->backing_file = g_strdup(options->backing_file);
   commit->on_error = options->on_error;
-  if (!bg_chain_freeze(&commit->chain, overlay, options->top, options->base, what, error) || !stand(commit, error))
+  if (!bg_chain_freeze(&commit->chain, overlay, options->top, options->base, what, error) ||
+      !bg_chain_check_link(&commit->chain, error) || !stand(commit, error))
     return NULL;
   return bg_job_start(graph, &commit_kind, &options->settings, g_steal_pointer(&commit), error);
 }

@@ -19,6 +19,9 @@ typedef struct BgJobCommit {
  * where they were opened for their parents. Base is writable for as long as the job runs, whatever its option read-only says, and
  * nobody else writes it or what it lies in. A base that is smaller than top grows.
  *
+ * `top` is `device`: what the device shows goes into base until both are the same (the job is ready, and keeps them so); complete then puts base in the
+ * device's place, as bg_job_mirror() says. backing_file is not used then.
+ *
  * A reference; NULL: EINVAL the nodes are in no such order, or the id is no good; EBUSY naming who stands in the way: somebody has a node between
  * top and base open, or writes there; ENOTSUP; EROFS, EACCES … where base cannot be written. A refusal changes nothing. */
 BgJob *bg_job_commit(BgGraph *graph, const BgJobCommit *commit, GError **error);

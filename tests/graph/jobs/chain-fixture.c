@@ -1,6 +1,7 @@
 #include "chain-fixture.h"
 
 #include "graph/create.h"
+#include "graph/node.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -173,6 +174,11 @@ char *chain_recorded(const ChainFixture *chain, const char *name)
   return file ? g_strdup_printf("%s (%s)", file, format) : g_strdup("none");
 }
 
+BgBitmaps *chain_bitmaps(BgNode *node)
+{
+  return node->host.bitmaps;
+}
+
 void chain_finish(ChainFixture *chain, BgJob *job, int error)
 {
   cr_assert_not_null(job);
@@ -181,4 +187,57 @@ void chain_finish(ChainFixture *chain, BgJob *job, int error)
   bg_job_info(job, &info);
   cr_assert_eq(info.error, error, "%s", info.message ? info.message : "it did not fail");
   bg_job_unref(job);
+}
+
+/* ── a guest ── */
+
+static void guest_write(Guest *guest, unsigned round, uint64_t offset)
+{
+  uint8_t bytes[8192], *shadow = guest->chain->shadow[guest->chain->levels - 1];
+  struct iovec iov = {bytes, 1 + round % sizeof bytes};
+  memset(bytes, (int)round, iov.iov_len);
+  if (round % 16 == 3) {
+    memset(bytes, 0, iov.iov_len);
+    cr_assert_eq(bg_user_zero(guest->user, offset, iov.iov_len, BG_USER_ZERO_MAY_UNMAP), 0);
+  } else {
+    cr_assert_eq(bg_user_pwritev(guest->user, &iov, 1, offset), (ssize_t)iov.iov_len);
+  }
+  memcpy(shadow + offset, bytes, iov.iov_len);
+}
+
+static void guest_read(Guest *guest, unsigned round, uint64_t offset)
+{
+  uint8_t bytes[8192];
+  struct iovec iov = {bytes, 1 + round % sizeof bytes};
+  const uint8_t *shadow = guest->chain->shadow[guest->chain->levels - 1] + offset;
+  cr_assert_eq(bg_user_preadv(guest->user, &iov, 1, offset), (ssize_t)iov.iov_len);
+  for (size_t i = 0; i < iov.iov_len; i++)
+    cr_assert_eq(bytes[i], shadow[i], "byte %" G_GUINT64_FORMAT " is %u, not %u", offset + i, bytes[i], shadow[i]);
+}
+
+static void *guest_run(void *data)
+{
+  Guest *guest = data;
+  uint64_t size = guest->chain->size[guest->chain->levels - 1];
+  for (unsigned i = 0; !guest->stop; i++) {
+    uint64_t offset = (uint64_t)i * 7919u * 512u % (size - 8192);
+    (i % 2 ? guest_write : guest_read)(guest, i, offset);
+    guest->rounds++;
+    if (i % 8 == 0)
+      g_usleep(200); /* others have work, too */
+  }
+  return NULL;
+}
+
+void guest_start(Guest *guest, ChainFixture *chain, BgNode *node)
+{
+  *guest = (Guest){.chain = chain, .user = scratch_writer(node)};
+  cr_assert_eq(pthread_create(&guest->thread, NULL, guest_run, guest), 0);
+}
+
+void guest_stop(Guest *guest)
+{
+  guest->stop = true;
+  pthread_join(guest->thread, NULL);
+  bg_user_free(guest->user);
 }

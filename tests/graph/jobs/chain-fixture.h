@@ -33,7 +33,21 @@ void chain_assert_file(const ChainFixture *chain, const char *name, const uint8_
 /* What the image says of its backing file: "FILE (FORMAT)" or "none". Caller frees. */
 char *chain_recorded(const ChainFixture *chain, const char *name);
 
+BgBitmaps *chain_bitmaps(BgNode *node);
+
 /* Waits for the job's end, asserts that it failed with `error` (0: that it did not), and drops the reference. */
 void chain_finish(ChainFixture *chain, BgJob *job, int error);
+
+/* Writes and reads the uppermost disk all the time, in a thread of its own, and asserts that it reads what it wrote; the shadow follows. */
+typedef struct Guest {
+  ChainFixture *chain;
+  BgUser *user;
+  pthread_t thread;
+  _Atomic bool stop;
+  _Atomic unsigned rounds;
+} Guest;
+
+void guest_start(Guest *guest, ChainFixture *chain, BgNode *node);
+void guest_stop(Guest *guest);
 
 #endif

@@ -1,0 +1,502 @@
+#include "graph/jobs/mirror.h"
+
+#include "graph/change.h"
+#include "graph/events.h"
+#include "graph/io.h"
+#include "graph/jobs/chain.h"
+#include "graph/jobs/copy.h"
+#include "graph/map.h"
+#include "graph/replace.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define GRANULARITY     65536u
+#define MIN_GRANULARITY 512u
+#define MAX_GRANULARITY (64u << 20)
+
+/* So much is taken out of the bitmap at once; and so much may be left when the requests are stopped at the end. */
+#define BATCH     (UINT64_C(16) << 20)
+#define LAST_MOST (UINT64_C(8) << 20)
+
+enum {
+  BATCH_RUNS = 256,
+  POLL_MS = 20,       /* of a ready job: the bitmap has no alarm */
+  RETRY_MS = 100,     /* after an error that is ignored */
+  LAST_ATTEMPTS = 20, /* at stopping the requests */
+};
+
+typedef struct Run {
+  uint64_t start, length;
+} Run;
+
+typedef struct Mirror {
+  BgChain chain; /* of an active commit; of a mirror its freeze and guards only */
+  BgNode *source, *target;
+  BgUser *from, *to;
+  unsigned depth; /* so many disks from the source on down are copied; UINT_MAX: all */
+  bool nothing;   /* of what is there: only what comes */
+  unsigned granularity_bits;
+  BgOnError on_source_error, on_target_error;
+  BgBitmap *bitmap; /* the source's; NULL: not there yet, or any more */
+  void *buffer;
+} Mirror;
+
+/* ── the bitmap ── */
+
+typedef bool Last(void *data, GError **error);
+
+/* A change in which no request is in source and target. `collect` (NULL: nothing) adds to it, under graph->control. */
+static bool run_alone(Mirror *mirror, Last *last, void (*collect)(Mirror *, BgProposal *), GError **error)
+{
+  BgGraph *graph = mirror->source->graph;
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  proposal.by = &mirror->chain.freeze;
+  proposal.last = last;
+  proposal.data = mirror;
+  bg_graph_lock(graph);
+  bg_proposal_drain(&proposal, mirror->source);
+  bg_proposal_drain(&proposal, mirror->target);
+  if (collect)
+    collect(mirror, &proposal);
+  bg_graph_unlock(graph);
+  return bg_change_run(graph, &proposal, error);
+}
+
+static bool add_bitmap(void *data, GError **error)
+{
+  Mirror *mirror = data;
+  int64_t size = bg_node_size_inside(mirror->source);
+  BgBitmapSpec spec = {.name = mirror->chain.freeze.what,
+                       .granularity_bits = mirror->granularity_bits,
+                       .size = (uint64_t)MAX(size, 0),
+                       .recording = true,
+                       .internal = true};
+  mirror->bitmap = bg_bitmaps_add(mirror->source->host.bitmaps, &spec, error);
+  return mirror->bitmap != NULL;
+}
+
+static bool remove_bitmap(void *data, GError **error)
+{
+  Mirror *mirror = data;
+  (void)error;
+  bg_bitmaps_remove(mirror->source->host.bitmaps, mirror->bitmap);
+  mirror->bitmap = NULL;
+  return true;
+}
+
+/* Where it cannot be removed, for requests do not end, it stays with the node and records nothing. */
+static void give_up_bitmap(Mirror *mirror)
+{
+  g_autoptr(GError) error = NULL;
+  if (!mirror->bitmap)
+    return;
+  bg_bitmap_set_recording(mirror->source->host.bitmaps, mirror->bitmap, false);
+  if (!run_alone(mirror, remove_bitmap, NULL, &error))
+    g_message("node '%s': a bitmap stays: %s", mirror->source->name, error->message);
+}
+
+static void mirror_clean(void *work)
+{
+  Mirror *mirror = work;
+  give_up_bitmap(mirror);
+  if (mirror->chain.freeze.graph)
+    bg_freeze_let_read_only(&mirror->chain.freeze);
+  bg_user_free(mirror->to);
+  bg_user_free(mirror->from);
+  bg_chain_clear(&mirror->chain);
+  g_free(mirror->buffer);
+  g_free(mirror);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mirror, mirror_clean)
+
+/* ── copying ── */
+
+/* The requests that may have marked what was taken, and not have written it yet, are done. False: cancelled. */
+static bool wait_for_requests(BgJob *job, const Mirror *mirror)
+{
+  BgEpoch *epoch = mirror->source->graph->epoch;
+  uint64_t now = bg_epoch_now(epoch);
+  for (unsigned i = 0; !bg_epoch_passed(epoch, now); i++) {
+    g_usleep(i < 20 ? 20 : 500);
+    if (!bg_job_go_on(job))
+      return false;
+  }
+  return true;
+}
+
+static int copy_piece(Mirror *mirror, uint64_t offset, uint64_t *length, bool *reading)
+{
+  BgStatus status = {.length = *length};
+  int result = bg_user_status(mirror->from, offset, &status);
+  *reading = true;
+  if (result == -ENXIO) /* it shrank */
+    return 0;
+  if (result)
+    return result;
+  *length = MIN(*length, status.length);
+  if (!status.zero)
+    return bg_copy_data(mirror->from, mirror->to, offset, *length, mirror->buffer, reading);
+  *reading = false;
+  return bg_user_zero(mirror->to, offset, *length, BG_USER_ZERO_MAY_UNMAP);
+}
+
+/* What could not be copied is dirty again. */
+static bool take_note_of_failure(BgJob *job, Mirror *mirror, const Run *rest, bool reading, int result, GError **error)
+{
+  BgOnError on_error = reading ? mirror->on_source_error : mirror->on_target_error;
+  int first = 0;
+  bg_bitmap_set(mirror->bitmap, rest->start, rest->length);
+  BgCopyVerdict verdict = bg_copy_failed(job, on_error, reading, result, &first, error);
+  if (verdict == BG_COPY_PAST)
+    return bg_job_sleep(job, RETRY_MS * 1000);
+  return verdict == BG_COPY_AGAIN;
+}
+
+static bool copy_run(BgJob *job, Mirror *mirror, Run run, GError **error)
+{
+  while (run.length) {
+    uint64_t length = MIN(run.length, bg_job_piece(job, BG_COPY_PIECE));
+    bool reading;
+    int result = copy_piece(mirror, run.start, &length, &reading);
+    if (result)
+      return take_note_of_failure(job, mirror, &run, reading, result, error);
+    bg_job_advance(job, length);
+    run.start += length;
+    run.length -= length;
+    if (!bg_job_throttle(job, length))
+      return false;
+  }
+  return true;
+}
+
+/* Up to a batch of what is dirty; how many runs. */
+static unsigned take_batch(Mirror *mirror, Run runs[BATCH_RUNS])
+{
+  unsigned count = 0;
+  uint64_t left = BATCH, offset = 0;
+  while (count < BATCH_RUNS && left > 0 &&
+         bg_bitmap_take(mirror->bitmap, offset, left, &runs[count].start, &runs[count].length)) {
+    offset = runs[count].start + runs[count].length;
+    left -= MIN(left, runs[count].length);
+    count++;
+  }
+  return count;
+}
+
+/* Copies what is dirty now. False: cancelled, or failed. */
+static bool copy_batch(BgJob *job, Mirror *mirror, bool *any, GError **error)
+{
+  Run runs[BATCH_RUNS];
+  unsigned count = take_batch(mirror, runs);
+  *any = count > 0;
+  if (count && !wait_for_requests(job, mirror))
+    return false;
+  for (unsigned i = 0; i < count; i++)
+    if (!copy_run(job, mirror, runs[i], error))
+      return false;
+  return true;
+}
+
+/* ── until ready, and on ── */
+
+/* What is there at the beginning and has to be copied is dirty. */
+static bool mark_all(BgJob *job, Mirror *mirror, uint64_t size, GError **error)
+{
+  for (uint64_t offset = 0; offset < size && !mirror->nothing;) {
+    BgMapped mapped = {.length = size, .depth = 0};
+    int result = mirror->depth == UINT_MAX ? 0 : bg_user_map(mirror->from, offset, &mapped);
+    if (result) {
+      bg_set_error_errno(error, -result, "Cannot read");
+      return false;
+    }
+    if (mapped.depth < mirror->depth)
+      bg_bitmap_set(mirror->bitmap, offset, mapped.length);
+    offset += mapped.length;
+    if (!bg_job_go_on(job))
+      return false;
+  }
+  return true;
+}
+
+static void show_progress(BgJob *job, const Mirror *mirror)
+{
+  g_auto(BgJobInfo) info;
+  bg_job_info(job, &info);
+  bg_job_set_total(job, info.current + bg_bitmap_dirty(mirror->bitmap));
+}
+
+static bool check_bitmap(const Mirror *mirror, GError **error)
+{
+  if (!bg_bitmap_is_inconsistent(mirror->bitmap))
+    return true;
+  bg_set_error(error, ENOMEM, "node '%s': what changes cannot be kept track of any more", mirror->source->name);
+  return false;
+}
+
+/* The source may grow as a host's file does. */
+static bool follow_size(Mirror *mirror, GError **error)
+{
+  int64_t size = bg_node_size(mirror->source);
+  return size < 0 || bg_copy_grow(mirror->to, (uint64_t)size, error);
+}
+
+static bool mirror_run(BgJob *job, void *work, GError **error)
+{
+  Mirror *mirror = work;
+  int64_t size = bg_node_size(mirror->source);
+  mirror->buffer = g_malloc(BG_COPY_PIECE);
+  if (size < 0 || !mark_all(job, mirror, (uint64_t)size, error))
+    return false;
+  for (;;) {
+    bool any;
+    show_progress(job, mirror);
+    if (!check_bitmap(mirror, error) || !follow_size(mirror, error) || !copy_batch(job, mirror, &any, error))
+      return false;
+    if (any)
+      continue;
+    bg_job_set_ready(job);
+    if (bg_job_wish(job) != BG_JOB_STAYS)
+      return true;
+    if (!bg_job_sleep(job, POLL_MS * 1000))
+      return false;
+  }
+}
+
+/* ── the end ── */
+
+static int copy_alone(Mirror *mirror, uint64_t offset, uint64_t length)
+{
+  struct iovec iov = {mirror->buffer, length};
+  int result = bg_io_preadv(mirror->source, &iov, 1, offset);
+  return result ? result : bg_io_pwritev(mirror->target, &iov, 1, offset);
+}
+
+static int copy_rest_alone(Mirror *mirror)
+{
+  uint64_t start, length;
+  int result = 0;
+  while (result == 0 && bg_bitmap_take(mirror->bitmap, 0, BG_COPY_PIECE, &start, &length)) {
+    for (uint64_t done = 0; done < length && result == 0; done += BG_COPY_PIECE)
+      result = copy_alone(mirror, start + done, MIN(length - done, BG_COPY_PIECE));
+    if (result)
+      bg_bitmap_set(mirror->bitmap, start, length);
+  }
+  return result ? result : bg_io_flush(mirror->target);
+}
+
+/* The last bytes, with nobody inside. */
+static bool make_same(void *data, GError **error)
+{
+  Mirror *mirror = data;
+  BgEpoch *epoch = mirror->source->graph->epoch;
+  int64_t from = bg_node_size_inside(mirror->source), to = bg_node_size_inside(mirror->target);
+  if (from > to || bg_bitmap_dirty(mirror->bitmap) > LAST_MOST) {
+    bg_set_error(error, EAGAIN, "node '%s' is changed too fast", mirror->source->name);
+    return false;
+  }
+  unsigned token = bg_epoch_enter(epoch);
+  int result = copy_rest_alone(mirror);
+  bg_epoch_leave(epoch, token);
+  if (result)
+    bg_set_error_errno(error, -result, "The target cannot be made the same");
+  return result == 0 && remove_bitmap(mirror, error);
+}
+
+static void give_up_users(Mirror *mirror, BgProposal *proposal)
+{
+  bg_proposal_hold(proposal, &mirror->from->hold, BG_PERM_NONE, BG_PERM_ALL);
+  bg_proposal_hold(proposal, &mirror->to->hold, BG_PERM_NONE, BG_PERM_ALL);
+  for (guint i = 0; mirror->chain.guards && i < mirror->chain.guards->len; i++)
+    bg_proposal_hold(proposal, &((BgUser *)mirror->chain.guards->pdata[i])->hold, BG_PERM_NONE, BG_PERM_ALL);
+}
+
+static void take_place(Mirror *mirror, BgProposal *proposal)
+{
+  give_up_users(mirror, proposal);
+  bg_replace_propose(proposal, mirror->source, mirror->target);
+}
+
+/* Most of what is dirty, while requests go on: the verbs do not reach the job any more. */
+static bool catch_up(BgJob *job, Mirror *mirror, GError **error)
+{
+  bool any = true;
+  while (any && bg_bitmap_dirty(mirror->bitmap) > LAST_MOST / 8)
+    if (!follow_size(mirror, error) || !copy_batch(job, mirror, &any, error))
+      return false;
+  int result = bg_user_flush(mirror->to);
+  if (result)
+    bg_set_error_errno(error, -result, "Cannot write out the target");
+  return result == 0;
+}
+
+static bool mirror_finish(BgJob *job, void *work, GError **error)
+{
+  Mirror *mirror = work;
+  bool completes = bg_job_wish(job) == BG_JOB_COMPLETES;
+  for (int i = 0; i < LAST_ATTEMPTS; i++) {
+    g_autoptr(GError) refusal = NULL;
+    if (!catch_up(job, mirror, error))
+      return false;
+    if (run_alone(mirror, make_same, completes ? take_place : give_up_users, &refusal)) {
+      if (completes)
+        bg_events_replaced(mirror->source, mirror->target);
+      return true;
+    }
+    if (i + 1 == LAST_ATTEMPTS || (refusal->code != EAGAIN && refusal->code != EBUSY)) {
+      g_propagate_error(error, g_steal_pointer(&refusal));
+      return false;
+    }
+  }
+  return false;
+}
+
+/* The layers above base are in nobody's way any more. */
+static bool commit_finish(BgJob *job, void *work, GError **error)
+{
+  Mirror *mirror = work;
+  bool completes = bg_job_wish(job) == BG_JOB_COMPLETES;
+  if (!mirror_finish(job, work, error))
+    return false;
+  g_clear_pointer(&mirror->from, bg_user_free);
+  if (completes)
+    bg_chain_drop_unused(&mirror->chain);
+  return true;
+}
+
+static const BgJobKind mirror_kind = {.type = "mirror",
+                                      .block = true,
+                                      .completes = true,
+                                      .run = mirror_run,
+                                      .finish = mirror_finish,
+                                      .clean = mirror_clean};
+static const BgJobKind commit_kind = {.type = "commit",
+                                      .block = true,
+                                      .completes = true,
+                                      .run = mirror_run,
+                                      .finish = commit_finish,
+                                      .clean = mirror_clean};
+
+/* ── the start ── */
+
+static void user_free(gpointer user)
+{
+  bg_user_free(user);
+}
+
+/* The storage that shows the same bytes, down to where a format keeps them in a form of its own: links there are frozen, and nobody else
+ * writes there, for the source's bitmap would not know. */
+static bool guard_storage(Mirror *mirror, GError **error)
+{
+  g_autoptr(GPtrArray) nodes = g_ptr_array_new();
+  BgGraph *graph = mirror->source->graph;
+  bg_graph_lock(graph);
+  bool done = bg_mark_wait_structure(graph, true);
+  if (!done)
+    bg_set_error(error, EBUSY, "the graph is being changed");
+  for (BgNode *node = mirror->source; done && node;) {
+    BgEdge *edge = bg_node_edge_by_role(node, BG_ROLE_FILTERED);
+    node = edge ? edge->hold.node : NULL;
+    done = !edge || bg_freeze_edge(&mirror->chain.freeze, edge, error);
+    if (node && done)
+      g_ptr_array_add(nodes, node);
+  }
+  bg_graph_unlock(graph);
+  for (guint i = 0; i < nodes->len && done; i++) {
+    BgPerm shared = BG_PERM_ALL & ~(BG_PERM_WRITE | BG_PERM_RESIZE);
+    BgUser *user = bg_freeze_user_new(&mirror->chain.freeze, nodes->pdata[i], BG_PERM_NONE, shared, error);
+    if (user)
+      g_ptr_array_add(mirror->chain.guards, user);
+    done = user != NULL;
+  }
+  return done;
+}
+
+static bool check_sizes(const Mirror *mirror, GError **error)
+{
+  int64_t from = bg_node_size(mirror->source), to = bg_node_size(mirror->target);
+  if (from >= 0 && to >= 0 && to <= from)
+    return true;
+  if (from < 0 || to < 0)
+    bg_set_error_errno(error, (int)-(from < 0 ? from : to), "node '%s': its size is not known",
+                       from < 0 ? mirror->source->name : mirror->target->name);
+  else
+    bg_set_error(error, EINVAL, "node '%s' is larger than node '%s'", mirror->target->name, mirror->source->name);
+  return false;
+}
+
+static bool stand(Mirror *mirror, GError **error)
+{
+  const BgFreeze *freeze = &mirror->chain.freeze;
+  BgPerm shared = BG_PERM_ALL & ~BG_PERM_RESIZE;
+  BgLimits limits;
+  bg_node_limits(mirror->source, &limits);
+  if (limits.grows) /* its writers hold RESIZE all the time */
+    shared |= BG_PERM_RESIZE;
+  mirror->from = bg_freeze_user_new(freeze, mirror->source, BG_PERM_CONSISTENT_READ, shared, error);
+  if (!mirror->from)
+    return false;
+  BgPerm perm = BG_PERM_CONSISTENT_READ | bg_user_write_perm(mirror->target);
+  mirror->to =
+      bg_freeze_user_new(freeze, mirror->target, perm, BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED, error);
+  return mirror->to && follow_size(mirror, error) && run_alone(mirror, add_bitmap, NULL, error);
+}
+
+static Mirror *mirror_new(BgNode *source, BgNode *target, unsigned granularity)
+{
+  Mirror *mirror = g_new0(Mirror, 1);
+  mirror->source = source;
+  mirror->target = target;
+  mirror->depth = UINT_MAX;
+  mirror->granularity_bits = g_bit_storage(granularity) - 1;
+  return mirror;
+}
+
+static bool check_options(const BgJobMirror *options, GError **error)
+{
+  uint32_t granularity = options->granularity;
+  if (options->source == options->target)
+    bg_set_error(error, EINVAL, "source and target are both node '%s'", options->source->name);
+  else if (granularity &&
+           (granularity & (granularity - 1) || granularity < MIN_GRANULARITY || granularity > MAX_GRANULARITY))
+    bg_set_error(error, EINVAL, "The granularity must be a power of two from 512 bytes to 64 MiB");
+  else if (options->sync > BG_SYNC_NONE)
+    bg_set_error(error, EINVAL, "Mirrors have no bitmap of the user's");
+  else
+    return true;
+  return false;
+}
+
+BgJob *bg_job_mirror(BgGraph *graph, const BgJobMirror *options, GError **error)
+{
+  if (!bg_jobs_check_id(graph, options->settings.id, error) || !check_options(options, error))
+    return NULL;
+  g_autoptr(Mirror) mirror =
+      mirror_new(options->source, options->target, options->granularity ? options->granularity : GRANULARITY);
+  g_autofree char *what = g_strdup_printf("mirror job '%s'", options->settings.id);
+  mirror->depth = options->sync == BG_SYNC_TOP ? 1 : UINT_MAX;
+  mirror->nothing = options->sync == BG_SYNC_NONE;
+  mirror->on_source_error = options->on_source_error;
+  mirror->on_target_error = options->on_target_error;
+  mirror->chain.guards = g_ptr_array_new_with_free_func(user_free);
+  bg_freeze_init(&mirror->chain.freeze, graph, what);
+  if (!check_sizes(mirror, error) || !guard_storage(mirror, error) || !stand(mirror, error))
+    return NULL;
+  return bg_job_start(graph, &mirror_kind, &options->settings, g_steal_pointer(&mirror), error);
+}
+
+BgJob *bg_job_commit_active(BgGraph *graph, const BgJobCommit *options, GError **error)
+{
+  g_autoptr(Mirror) mirror = mirror_new(options->device, options->base, GRANULARITY);
+  g_autofree char *what = g_strdup_printf("commit job '%s'", options->settings.id);
+  mirror->on_source_error = mirror->on_target_error = options->on_error;
+  if (!check_sizes(mirror, error) ||
+      !bg_chain_freeze(&mirror->chain, NULL, options->device, options->base, what, error))
+    return NULL;
+  mirror->depth = mirror->chain.depth;
+  bg_freeze_lift_read_only(&mirror->chain.freeze, options->base);
+  if (!guard_storage(mirror, error) || !stand(mirror, error))
+    return NULL;
+  return bg_job_start(graph, &commit_kind, &options->settings, g_steal_pointer(&mirror), error);
+}
