@@ -5,6 +5,7 @@
 #ifndef BG_IO_H
 #define BG_IO_H
 
+#include "graph/before-write.h"
 #include "graph/node.h"
 #include "graph/user.h"
 
@@ -57,9 +58,14 @@ int bg_io_populate(BgNode *node, uint64_t offset, uint64_t length, unsigned dept
 /* Takes the range of whole granules around [offset, offset+length) in node->ranges. */
 void bg_io_lock_granules(BgNode *node, BgRange *range, uint64_t offset, uint64_t length, bool exclusive);
 
-/* Takes note of a change that is about to be made, whether it succeeds or not: for the node's bitmaps. */
+/* For bg_io_will_change(). */
+void bg_io_before_write(BgNode *node, uint64_t offset, uint64_t length);
+
+/* Takes note of a change that is about to be made, whether it succeeds or not: for the node's bitmaps and those who keep what was. */
 static inline void bg_io_will_change(BgNode *node, uint64_t offset, uint64_t length)
 {
+  if (G_UNLIKELY(node->before_write))
+    bg_io_before_write(node, offset, length);
   if (node->limits.grows)
     bg_bitmaps_mark_growing(node->host.bitmaps, offset, length);
   else

@@ -81,6 +81,7 @@ struct BgNode {
   BgRanges ranges;
   BgRanges coded; /* units of encoded extents: readers share, who writes in place is alone; taken after `ranges` */
   atomic_uint_fast64_t written, flushed; /* counts of writes, for needless flushes */
+  struct BgBeforeWrite *before_write;    /* by requests inside a gate; NULL: nobody */
   atomic_bool corrupt;
   atomic_bool snapshots_changed; /* its views are not those of its snapshots any more */
   atomic_uint_fast64_t generation;
@@ -144,6 +145,16 @@ static inline BgNode *bg_node_of(BgHost *host)
 /* A node without an instance, not yet in the graph's list. Takes `name`. */
 BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver);
 void bg_node_free(BgNode *node);
+
+/* A request of a user, inside its gate. Whoever is there may call the data calls of graph/io.h on what the user's node reaches. */
+typedef struct BgRequest {
+  BgUser *user;
+  unsigned token;
+} BgRequest;
+
+BgRequest bg_request_begin(BgUser *user);
+void bg_request_end(BgRequest *request);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BgRequest, bg_request_end)
 
 /* The edge of that name; NULL if none. (control) or inside a gate. */
 BgEdge *bg_node_edge(const BgNode *node, const char *name);

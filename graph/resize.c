@@ -41,6 +41,8 @@ static int resize_held(BgNode *node, uint64_t size)
   int64_t old_size = bg_node_size_inside(node);
   if (old_size < 0)
     return (int)old_size;
+  if (node->before_write && size < (uint64_t)old_size)
+    bg_io_before_write(node, size, (uint64_t)old_size - size);
   bg_bitmaps_grow(node->host.bitmaps, size);
   int result = resize_marked(node, old_size, size);
   int64_t new_size = bg_node_size_inside(node);

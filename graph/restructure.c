@@ -1,5 +1,6 @@
 #include "graph/restructure.h"
 
+#include "graph/before-write.h"
 #include "graph/mark.h"
 
 #include <errno.h>
@@ -32,6 +33,9 @@ static bool reaches(const BgNode *from, GHashTable *targets, GHashTable *seen)
     if (edge->hold.node && reaches(edge->hold.node, targets, seen))
       return true;
   }
+  for (const BgBeforeWrite *watcher = from->before_write; watcher; watcher = watcher->next)
+    if (reaches(watcher->target, targets, seen))
+      return true;
   return false;
 }
 

@@ -157,23 +157,17 @@ BgPerm bg_user_perm(const BgUser *user)
 
 /* ── requests ── */
 
-typedef struct Request {
-  BgUser *user;
-  unsigned token;
-} Request;
-
-static Request request_begin(BgUser *user)
+BgRequest bg_request_begin(BgUser *user)
 {
   bg_gate_enter(&user->gate);
-  return (Request){user, bg_epoch_enter(user->graph->epoch)};
+  return (BgRequest){user, bg_epoch_enter(user->graph->epoch)};
 }
 
-static void request_end(Request *request)
+void bg_request_end(BgRequest *request)
 {
   bg_epoch_leave(request->user->graph->epoch, request->token);
   bg_gate_leave(&request->user->gate);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Request, request_end)
 
 typedef int VectorCall(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
 
@@ -200,7 +194,7 @@ static ssize_t in_batches(BgNode *node, const struct iovec *iov, int iovcnt, uin
 
 ssize_t bg_user_preadv(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   BgNode *node = user->hold.node;
   int64_t size = bg_node_size_inside(node);
   if (size < 0)
@@ -222,7 +216,7 @@ static int check_change(const BgUser *user, BgPerm perm, uint64_t offset, uint64
 /* `*full`: there was no space for new data. */
 static ssize_t write_once(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset, bool *full)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   BgNode *node = user->hold.node;
   uint64_t length = bg_iov_length(iov, iovcnt);
   int refusal = check_change(user, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED, offset, length);
@@ -254,7 +248,7 @@ ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint6
 
 int bg_user_zero(BgUser *user, uint64_t offset, uint64_t length, BgUserZero flags)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   int refusal = check_change(user, BG_PERM_WRITE, offset, length);
   if (refusal)
     return refusal;
@@ -264,7 +258,7 @@ int bg_user_zero(BgUser *user, uint64_t offset, uint64_t length, BgUserZero flag
 
 int bg_user_discard(BgUser *user, uint64_t offset, uint64_t length)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   int refusal = check_change(user, BG_PERM_WRITE, offset, length);
   if (refusal)
     return refusal;
@@ -273,14 +267,14 @@ int bg_user_discard(BgUser *user, uint64_t offset, uint64_t length)
 
 int bg_user_write_back(BgUser *user)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   bg_passthrough_note(user);
   return bg_io_write_back(user->hold.node);
 }
 
 int bg_user_flush(BgUser *user)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   bg_passthrough_note(user);
   return bg_io_flush(user->hold.node);
 }
@@ -296,7 +290,7 @@ static int64_t bytes_left(BgNode *node, uint64_t offset)
 
 int bg_user_status(BgUser *user, uint64_t offset, BgStatus *status)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   int64_t left = bytes_left(user->hold.node, offset);
   if (left < 0)
     return (int)left;
@@ -305,7 +299,7 @@ int bg_user_status(BgUser *user, uint64_t offset, BgStatus *status)
 
 int bg_user_map(BgUser *user, uint64_t offset, BgMapped *mapped)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   int64_t left = bytes_left(user->hold.node, offset);
   if (left < 0)
     return (int)left;
@@ -314,7 +308,7 @@ int bg_user_map(BgUser *user, uint64_t offset, BgMapped *mapped)
 
 static int populate_once(BgUser *user, uint64_t offset, uint64_t length, unsigned depth, void *buffer)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   int refusal = check_change(user, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED, offset, length);
   int64_t left = refusal ? refusal : bytes_left(user->hold.node, offset);
   if (left < 0)
@@ -335,7 +329,7 @@ int bg_user_populate(BgUser *user, uint64_t offset, uint64_t length, unsigned de
 
 static int resize_inside(BgUser *user, uint64_t size)
 {
-  g_auto(Request) request = request_begin(user);
+  g_auto(BgRequest) request = bg_request_begin(user);
   return bg_io_resize(user->hold.node, size);
 }
 

@@ -100,14 +100,18 @@ static void user_free(gpointer user)
   bg_user_free(user);
 }
 
+void bg_chain_init(BgChain *chain, BgGraph *graph, const char *what)
+{
+  *chain = (BgChain){.between = g_ptr_array_new(), .guards = g_ptr_array_new_with_free_func(user_free)};
+  bg_freeze_init(&chain->freeze, graph, what);
+}
+
 bool bg_chain_freeze(BgChain *chain, BgNode *overlay, BgNode *top, BgNode *base, const char *what, GError **error)
 {
-  *chain = (BgChain){.overlay = overlay,
-                     .top = top,
-                     .base = base,
-                     .between = g_ptr_array_new(),
-                     .guards = g_ptr_array_new_with_free_func(user_free)};
-  bg_freeze_init(&chain->freeze, top->graph, what);
+  bg_chain_init(chain, top->graph, what);
+  chain->overlay = overlay;
+  chain->top = top;
+  chain->base = base;
   if (freeze_links(chain, error) && guard(chain, error))
     return true;
   bg_chain_clear(chain);
@@ -119,6 +123,39 @@ void bg_chain_clear(BgChain *chain)
   g_clear_pointer(&chain->guards, g_ptr_array_unref);
   g_clear_pointer(&chain->between, g_ptr_array_unref);
   bg_freeze_clear(&chain->freeze);
+}
+
+/* ── storage ── */
+
+static bool freeze_storage(BgChain *chain, BgNode *node, GPtrArray *nodes, GError **error)
+{
+  bg_graph_lock(chain->freeze.graph);
+  bool done = bg_mark_wait_structure(chain->freeze.graph, true);
+  if (!done)
+    bg_set_error(error, EBUSY, "the graph is being changed");
+  while (done && node) {
+    BgEdge *edge = bg_node_edge_by_role(node, BG_ROLE_FILTERED);
+    node = edge ? edge->hold.node : NULL;
+    done = !edge || bg_freeze_edge(&chain->freeze, edge, error);
+    if (node && done)
+      g_ptr_array_add(nodes, node);
+  }
+  bg_graph_unlock(chain->freeze.graph);
+  return done;
+}
+
+bool bg_chain_guard_storage(BgChain *chain, BgNode *source, GError **error)
+{
+  g_autoptr(GPtrArray) nodes = g_ptr_array_new();
+  bool done = freeze_storage(chain, source, nodes, error);
+  for (guint i = 0; i < nodes->len && done; i++) {
+    BgPerm shared = BG_PERM_ALL & ~(BG_PERM_WRITE | BG_PERM_RESIZE);
+    BgUser *user = bg_freeze_user_new(&chain->freeze, nodes->pdata[i], BG_PERM_NONE, shared, error);
+    if (user)
+      g_ptr_array_add(chain->guards, user);
+    done = user != NULL;
+  }
+  return done;
 }
 
 /* ── the end ── */

@@ -15,7 +15,14 @@ typedef struct BgChain {
   GPtrArray *guards;  /* BgUser *: on those between */
 } BgChain;
 
-/* Freezes the links and guards the nodes between. `what` (copied) says for whom. `overlay` NULL: none; `base` NULL: down to the end.
+/* Nothing is frozen yet; `what` (copied) says for whom. */
+void bg_chain_init(BgChain *chain, BgGraph *graph, const char *what);
+
+/* Freezes the links from `source` to the storage that shows the same bytes, down to where a format keeps them in a form of its own, and lets nobody
+ * else write there: who watches the source would not know. EBUSY naming who does. After an error bg_chain_clear() undoes what was done. */
+bool bg_chain_guard_storage(BgChain *chain, BgNode *source, GError **error);
+
+/* bg_chain_init(), and freezes the links and guards the nodes between. `what` (copied) says for whom. `overlay` NULL: none; `base` NULL: down to the end.
  * EINVAL: base is not below top; EBUSY: somebody has a node between open (the message names both), or another job works there. On failure
  * nothing is left. */
 bool bg_chain_freeze(BgChain *chain, BgNode *overlay, BgNode *top, BgNode *base, const char *what, GError **error);

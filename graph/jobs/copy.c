@@ -31,6 +31,19 @@ int bg_copy_data(BgUser *from, BgUser *to, uint64_t offset, uint64_t length, voi
   return result ? result : write_all(to, offset, length, buffer);
 }
 
+bool bg_copy_check_sizes(BgNode *source, BgNode *target, GError **error)
+{
+  int64_t from = bg_node_size(source), to = bg_node_size(target);
+  if (from >= 0 && to >= 0 && to <= from)
+    return true;
+  if (from < 0 || to < 0)
+    bg_set_error_errno(error, (int)-(from < 0 ? from : to), "node '%s': its size is not known",
+                       from < 0 ? source->name : target->name);
+  else
+    bg_set_error(error, EINVAL, "node '%s' is larger than node '%s'", target->name, source->name);
+  return false;
+}
+
 bool bg_copy_grow(BgUser *to, uint64_t size, GError **error)
 {
   int64_t now = bg_node_size(bg_user_node(to));

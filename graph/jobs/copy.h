@@ -13,6 +13,9 @@
 /* One piece; `buffer` holds BG_COPY_PIECE bytes. *reading tells which side a failure is of. 0 or -errno. */
 int bg_copy_data(BgUser *from, BgUser *to, uint64_t offset, uint64_t length, void *buffer, bool *reading);
 
+/* Whether both sizes are known and the target is no larger. */
+bool bg_copy_check_sizes(BgNode *source, BgNode *target, GError **error);
+
 /* Makes `to` as large as `size` if it is smaller. 0 or -errno, with the reason. */
 bool bg_copy_grow(BgUser *to, uint64_t size, GError **error);
 

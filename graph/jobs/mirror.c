@@ -380,52 +380,6 @@ static const BgJobKind commit_kind = {.type = "commit",
 
 /* ── the start ── */
 
-static void user_free(gpointer user)
-{
-  bg_user_free(user);
-}
-
-/* The storage that shows the same bytes, down to where a format keeps them in a form of its own: links there are frozen, and nobody else
- * writes there, for the source's bitmap would not know. */
-static bool guard_storage(Mirror *mirror, GError **error)
-{
-  g_autoptr(GPtrArray) nodes = g_ptr_array_new();
-  BgGraph *graph = mirror->source->graph;
-  bg_graph_lock(graph);
-  bool done = bg_mark_wait_structure(graph, true);
-  if (!done)
-    bg_set_error(error, EBUSY, "the graph is being changed");
-  for (BgNode *node = mirror->source; done && node;) {
-    BgEdge *edge = bg_node_edge_by_role(node, BG_ROLE_FILTERED);
-    node = edge ? edge->hold.node : NULL;
-    done = !edge || bg_freeze_edge(&mirror->chain.freeze, edge, error);
-    if (node && done)
-      g_ptr_array_add(nodes, node);
-  }
-  bg_graph_unlock(graph);
-  for (guint i = 0; i < nodes->len && done; i++) {
-    BgPerm shared = BG_PERM_ALL & ~(BG_PERM_WRITE | BG_PERM_RESIZE);
-    BgUser *user = bg_freeze_user_new(&mirror->chain.freeze, nodes->pdata[i], BG_PERM_NONE, shared, error);
-    if (user)
-      g_ptr_array_add(mirror->chain.guards, user);
-    done = user != NULL;
-  }
-  return done;
-}
-
-static bool check_sizes(const Mirror *mirror, GError **error)
-{
-  int64_t from = bg_node_size(mirror->source), to = bg_node_size(mirror->target);
-  if (from >= 0 && to >= 0 && to <= from)
-    return true;
-  if (from < 0 || to < 0)
-    bg_set_error_errno(error, (int)-(from < 0 ? from : to), "node '%s': its size is not known",
-                       from < 0 ? mirror->source->name : mirror->target->name);
-  else
-    bg_set_error(error, EINVAL, "node '%s' is larger than node '%s'", mirror->target->name, mirror->source->name);
-  return false;
-}
-
 static bool stand(Mirror *mirror, GError **error)
 {
   const BgFreeze *freeze = &mirror->chain.freeze;
@@ -479,9 +433,9 @@ BgJob *bg_job_mirror(BgGraph *graph, const BgJobMirror *options, GError **error)
   mirror->nothing = options->sync == BG_SYNC_NONE;
   mirror->on_source_error = options->on_source_error;
   mirror->on_target_error = options->on_target_error;
-  mirror->chain.guards = g_ptr_array_new_with_free_func(user_free);
-  bg_freeze_init(&mirror->chain.freeze, graph, what);
-  if (!check_sizes(mirror, error) || !guard_storage(mirror, error) || !stand(mirror, error))
+  bg_chain_init(&mirror->chain, graph, what);
+  if (!bg_copy_check_sizes(mirror->source, mirror->target, error) ||
+      !bg_chain_guard_storage(&mirror->chain, mirror->source, error) || !stand(mirror, error))
     return NULL;
   return bg_job_start(graph, &mirror_kind, &options->settings, g_steal_pointer(&mirror), error);
 }
@@ -491,12 +445,12 @@ BgJob *bg_job_commit_active(BgGraph *graph, const BgJobCommit *options, GError *
   g_autoptr(Mirror) mirror = mirror_new(options->device, options->base, GRANULARITY);
   g_autofree char *what = g_strdup_printf("commit job '%s'", options->settings.id);
   mirror->on_source_error = mirror->on_target_error = options->on_error;
-  if (!check_sizes(mirror, error) ||
+  if (!bg_copy_check_sizes(mirror->source, mirror->target, error) ||
       !bg_chain_freeze(&mirror->chain, NULL, options->device, options->base, what, error))
     return NULL;
   mirror->depth = mirror->chain.depth;
   bg_freeze_lift_read_only(&mirror->chain.freeze, options->base);
-  if (!guard_storage(mirror, error) || !stand(mirror, error))
+  if (!bg_chain_guard_storage(&mirror->chain, mirror->source, error) || !stand(mirror, error))
     return NULL;
   return bg_job_start(graph, &commit_kind, &options->settings, g_steal_pointer(&mirror), error);
 }

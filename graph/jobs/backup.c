@@ -1,0 +1,401 @@
+#include "graph/jobs/backup.h"
+
+#include "graph/change.h"
+#include "graph/io.h"
+#include "graph/jobs/chain.h"
+#include "graph/jobs/copy.h"
+#include "graph/map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define GRANULARITY_BITS 16u
+
+enum {
+  IDLE_MS = 1000, /* of a job that only waits for writers */
+  RETRY_MS = 100, /* after an error that is ignored */
+};
+
+/* What writers meet. Lives until no writer can be in it, even where that is only when the node ends. */
+typedef struct Keeper {
+  BgBeforeWrite watcher;
+  BgNode *source;
+  BgBitmaps *bitmaps; /* holds the two below */
+  BgBitmap *left;     /* to be copied */
+  BgBitmap *initial;  /* what the user's bitmap marked; NULL: there is none */
+  BgRanges ranges;    /* being copied; taken after those of the source, before those of the target */
+  atomic_int failed;  /* errno of a copy that a writer made; the job is lost then */
+  atomic_bool idle;   /* nothing is kept any more */
+} Keeper;
+
+typedef struct Backup {
+  BgChain chain; /* its freeze and guards only */
+  BgNode *source, *target;
+  BgUser *from, *to;
+  Keeper *keeper; /* NULL: not there yet, or any more */
+  BgSync sync;
+  BgBitmapMode bitmap_mode;
+  char *bitmap; /* NULL: none */
+  BgOnError on_source_error, on_target_error;
+  bool succeeded;
+} Backup;
+
+/* ── keeping what was: by writers and by the job, inside a gate ── */
+
+/* One run of what is left, of at most a piece, whose range is held. */
+static int copy_held(Keeper *keeper, uint64_t start, uint64_t length, bool *reading)
+{
+  void *buffer = malloc(length);
+  if (!buffer)
+    return -ENOMEM;
+  struct iovec iov = {buffer, length};
+  BgStatus status = {false, 0};
+  *reading = true;
+  int result = bg_io_status(keeper->source, start, length, &status);
+  bool zero = result == 0 && status.zero && status.length >= length;
+  if (result == 0 && !zero)
+    result = bg_io_preadv(keeper->source, &iov, 1, start);
+  if (result == 0) {
+    *reading = false;
+    result = zero ? bg_io_zero(keeper->watcher.target, start, length, BG_ZERO_MAY_UNMAP, true)
+                  : bg_io_pwritev(keeper->watcher.target, &iov, 1, start);
+  }
+  free(buffer);
+  if (result == 0)
+    bg_bitmap_clear(keeper->left, start, length);
+  return result;
+}
+
+/* Whole granules within the disk, at most a piece. */
+static int copy_range(Keeper *keeper, uint64_t start, uint64_t length, bool *reading)
+{
+  BgRange range;
+  uint64_t at = start, end = start + length, first, run;
+  int result = 0;
+  bg_ranges_lock(&keeper->ranges, &range, start, length, true);
+  while (result == 0 && bg_bitmap_next(keeper->left, at, &first, &run) && first < end) {
+    run = MIN(run, end - first);
+    result = copy_held(keeper, first, run, reading);
+    at = first + run;
+  }
+  bg_ranges_unlock(&keeper->ranges, &range);
+  return result;
+}
+
+static void lose(Keeper *keeper, int result)
+{
+  int none = 0;
+  atomic_compare_exchange_strong(&keeper->failed, &none, -result);
+  atomic_store(&keeper->idle, true);
+}
+
+static void before_write(BgBeforeWrite *watcher, uint64_t offset, uint64_t length)
+{
+  Keeper *keeper = (Keeper *)((char *)watcher - offsetof(Keeper, watcher));
+  uint64_t granule = UINT64_C(1) << GRANULARITY_BITS, size = bg_bitmap_size(keeper->left);
+  if (offset >= size || !length)
+    return;
+  uint64_t end = offset + MIN(length, size - offset);
+  for (uint64_t at = offset & ~(granule - 1); at < end && !atomic_load(&keeper->idle);) {
+    uint64_t piece = MIN(MIN(end + granule - 1, UINT64_MAX - granule) & ~(granule - 1), size) - at;
+    bool reading;
+    piece = MIN(piece, BG_COPY_PIECE);
+    int result = copy_range(keeper, at, piece, &reading);
+    if (result)
+      lose(keeper, result);
+    at += piece;
+  }
+}
+
+/* ── the keeper ── */
+
+static void keeper_free(Keeper *keeper)
+{
+  if (!keeper)
+    return;
+  bg_ranges_clear(&keeper->ranges);
+  bg_bitmaps_free(keeper->bitmaps);
+  g_free(keeper);
+}
+
+static BgBitmap *add_bitmap(BgBitmaps *bitmaps, const char *name, uint64_t size, GError **error)
+{
+  BgBitmapSpec spec = {.name = name, .granularity_bits = GRANULARITY_BITS, .size = size};
+  return bg_bitmaps_add(bitmaps, &spec, error);
+}
+
+static Keeper *keeper_new(Backup *backup, GError **error)
+{
+  int64_t size = bg_node_size_inside(backup->source);
+  Keeper *keeper = g_new0(Keeper, 1);
+  keeper->watcher = (BgBeforeWrite){.before = before_write, .target = backup->target};
+  keeper->source = backup->source;
+  keeper->bitmaps = bg_bitmaps_new();
+  bg_ranges_init(&keeper->ranges);
+  keeper->left = add_bitmap(keeper->bitmaps, "left", (uint64_t)MAX(size, 0), error);
+  if (keeper->left && backup->bitmap)
+    keeper->initial = add_bitmap(keeper->bitmaps, "initial", (uint64_t)MAX(size, 0), error);
+  if (keeper->left && (keeper->initial || !backup->bitmap))
+    return keeper;
+  keeper_free(keeper);
+  return NULL;
+}
+
+/* ── the beginning and the end: no request is in the source ── */
+
+typedef bool Last(void *data, GError **error);
+
+static bool run_alone(Backup *backup, Last *last, GError **error)
+{
+  BgGraph *graph = backup->source->graph;
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  proposal.by = &backup->chain.freeze;
+  proposal.last = last;
+  proposal.data = backup;
+  bg_graph_lock(graph);
+  bg_proposal_drain(&proposal, backup->source);
+  bg_graph_unlock(graph);
+  return bg_change_run(graph, &proposal, error);
+}
+
+static void add_marks(BgBitmap *to, const BgBitmap *from)
+{
+  uint64_t start, length;
+  for (uint64_t at = 0; bg_bitmap_next(from, at, &start, &length); at = start + length)
+    bg_bitmap_set(to, start, length);
+}
+
+static BgBitmap *find_bitmap(const Backup *backup, GError **error)
+{
+  BgBitmap *bitmap = bg_bitmaps_find(backup->source->host.bitmaps, backup->bitmap);
+  if (!bitmap)
+    bg_set_error(error, ENOENT, "node '%s' has no bitmap '%s'", backup->source->name, backup->bitmap);
+  else if (bg_bitmap_is_inconsistent(bitmap))
+    bg_set_error(error, EINVAL, "the bitmap '%s' of node '%s' is inconsistent", backup->bitmap, backup->source->name);
+  else
+    return bitmap;
+  return NULL;
+}
+
+static bool begin(void *data, GError **error)
+{
+  Backup *backup = data;
+  BgBitmap *bitmap = backup->bitmap ? find_bitmap(backup, error) : NULL;
+  Keeper *keeper = bitmap || !backup->bitmap ? keeper_new(backup, error) : NULL;
+  if (!keeper)
+    return false;
+  if (bitmap) {
+    add_marks(keeper->initial, bitmap);
+    add_marks(keeper->left, bitmap);
+    if (backup->bitmap_mode != BG_BITMAP_NEVER)
+      bg_bitmap_clear(bitmap, 0, UINT64_MAX);
+  } else {
+    bg_bitmap_set(keeper->left, 0, UINT64_MAX);
+  }
+  bg_before_write_add(backup->source, &keeper->watcher);
+  backup->keeper = keeper;
+  return true;
+}
+
+/* A bitmap that the user took away meanwhile is not brought back. */
+static void give_back_marks(const Backup *backup)
+{
+  BgBitmap *bitmap = backup->bitmap ? bg_bitmaps_find(backup->source->host.bitmaps, backup->bitmap) : NULL;
+  if (!bitmap || backup->succeeded || backup->bitmap_mode == BG_BITMAP_NEVER)
+    return;
+  add_marks(bitmap, backup->bitmap_mode == BG_BITMAP_ALWAYS ? backup->keeper->left : backup->keeper->initial);
+}
+
+static bool end(void *data, GError **error)
+{
+  Backup *backup = data;
+  (void)error;
+  bg_before_write_remove(backup->source, &backup->keeper->watcher);
+  give_back_marks(backup);
+  g_clear_pointer(&backup->keeper, keeper_free);
+  return true;
+}
+
+/* Where requests do not end, what they may still look at stays with the node and does nothing. */
+static void remove_keeper(Backup *backup)
+{
+  g_autoptr(GError) error = NULL;
+  if (!backup->keeper)
+    return;
+  atomic_store(&backup->keeper->idle, true);
+  if (run_alone(backup, end, &error))
+    return;
+  g_warning("node '%s': %s does not get out of the writers' way: %s", backup->source->name, backup->chain.freeze.what,
+            error->message);
+  give_back_marks(backup);
+}
+
+static void backup_clean(void *work)
+{
+  Backup *backup = work;
+  remove_keeper(backup);
+  bg_user_free(backup->to);
+  bg_user_free(backup->from);
+  bg_chain_clear(&backup->chain);
+  g_free(backup->bitmap);
+  g_free(backup);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Backup, backup_clean)
+
+/* ── the job ── */
+
+static bool check_kept(const Backup *backup, GError **error)
+{
+  int failed = atomic_load(&backup->keeper->failed);
+  if (failed)
+    bg_set_error_errno(error, failed, "What a writer was about to write over could not be kept");
+  return !failed;
+}
+
+/* Granules of which the image itself holds nothing are not copied, now or by writers. */
+static bool leave_out_backing(BgJob *job, Backup *backup, GError **error)
+{
+  uint64_t granule = UINT64_C(1) << GRANULARITY_BITS, size = bg_bitmap_size(backup->keeper->left);
+  for (uint64_t at = 0, end; at < size; at = end) {
+    BgMapped mapped;
+    int result = bg_user_map(backup->from, at, &mapped);
+    if (result) {
+      bg_set_error_errno(error, -result, "Cannot read");
+      return false;
+    }
+    end = at + mapped.length;
+    uint64_t first = (at + granule - 1) & ~(granule - 1), last = end == size ? end : end & ~(granule - 1);
+    if (mapped.depth > 0 && first < last)
+      bg_bitmap_clear(backup->keeper->left, first, last - first);
+    if (!bg_job_go_on(job))
+      return false;
+  }
+  return true;
+}
+
+static int copy_inside(Backup *backup, uint64_t start, uint64_t length, bool *reading)
+{
+  g_auto(BgRequest) request = bg_request_begin(backup->from);
+  return copy_range(backup->keeper, start, length, reading);
+}
+
+static bool copy_piece(BgJob *job, Backup *backup, uint64_t start, uint64_t length, GError **error)
+{
+  bool reading = true;
+  int first = 0, result = copy_inside(backup, start, length, &reading);
+  if (result == 0) {
+    bg_job_advance(job, length);
+    return bg_job_throttle(job, length);
+  }
+  BgOnError on_error = reading ? backup->on_source_error : backup->on_target_error;
+  BgCopyVerdict verdict = bg_copy_failed(job, on_error, reading, result, &first, error);
+  return verdict == BG_COPY_PAST ? bg_job_sleep(job, RETRY_MS * 1000) : verdict == BG_COPY_AGAIN;
+}
+
+static bool copy_all(BgJob *job, Backup *backup, GError **error)
+{
+  uint64_t start, length;
+  while (bg_bitmap_next(backup->keeper->left, 0, &start, &length)) {
+    length = MIN(length, bg_job_piece(job, BG_COPY_PIECE));
+    if (!check_kept(backup, error) || !copy_piece(job, backup, start, length, error))
+      return false;
+  }
+  return true;
+}
+
+static bool wait_for_writers(BgJob *job, Backup *backup, GError **error)
+{
+  while (check_kept(backup, error))
+    if (!bg_job_sleep(job, IDLE_MS * 1000))
+      return false;
+  return false;
+}
+
+static bool backup_run(BgJob *job, void *work, GError **error)
+{
+  Backup *backup = work;
+  if (backup->sync == BG_SYNC_TOP && !leave_out_backing(job, backup, error))
+    return false;
+  bg_job_set_total(job, bg_bitmap_dirty(backup->keeper->left));
+  if (backup->sync == BG_SYNC_NONE)
+    return wait_for_writers(job, backup, error);
+  if (!copy_all(job, backup, error))
+    return false;
+  int result = bg_user_flush(backup->to);
+  if (result)
+    bg_set_error_errno(error, -result, "Cannot write out the target");
+  return result == 0 && check_kept(backup, error);
+}
+
+static bool backup_finish(BgJob *job, void *work, GError **error)
+{
+  Backup *backup = work;
+  (void)job;
+  backup->succeeded = true;
+  if (run_alone(backup, end, error))
+    return true;
+  backup->succeeded = false;
+  return false;
+}
+
+static const BgJobKind backup_kind = {
+    .type = "backup", .block = true, .run = backup_run, .finish = backup_finish, .clean = backup_clean};
+
+/* ── the start ── */
+
+static bool check_options(const BgJobBackup *options, GError **error)
+{
+  bool by_bitmap = options->sync == BG_SYNC_INCREMENTAL || options->sync == BG_SYNC_BITMAP;
+  if (options->source == options->target)
+    bg_set_error(error, EINVAL, "source and target are both node '%s'", bg_node_name(options->source));
+  else if (by_bitmap != (options->bitmap != NULL))
+    bg_set_error(error, EINVAL,
+                 by_bitmap ? "Which bitmap says what to copy must be named"
+                           : "No bitmap says what to copy in this sync mode");
+  else if (options->sync == BG_SYNC_INCREMENTAL && options->bitmap_mode != BG_BITMAP_ON_SUCCESS)
+    bg_set_error(error, EINVAL, "Bitmap sync mode must be 'on-success' when using sync mode 'incremental'");
+  else
+    return true;
+  return false;
+}
+
+/* A bitmap in the image stays in memory for as long as somebody writes. */
+static bool stand(Backup *backup, GError **error)
+{
+  const BgFreeze *freeze = &backup->chain.freeze;
+  BgPerm perm = BG_PERM_CONSISTENT_READ | (backup->bitmap ? BG_PERM_WRITE_UNCHANGED : BG_PERM_NONE);
+  BgPerm shared = BG_PERM_ALL & ~BG_PERM_RESIZE;
+  BgLimits limits;
+  bg_node_limits(backup->source, &limits);
+  if (limits.grows) /* its writers hold RESIZE all the time */
+    shared |= BG_PERM_RESIZE;
+  backup->from = bg_freeze_user_new(freeze, backup->source, perm, shared, error);
+  if (!backup->from)
+    return false;
+  perm = BG_PERM_CONSISTENT_READ | bg_user_write_perm(backup->target);
+  shared = BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED;
+  backup->to = bg_freeze_user_new(freeze, backup->target, perm, shared, error);
+  int64_t size = bg_node_size(backup->source);
+  return backup->to && bg_copy_grow(backup->to, (uint64_t)MAX(size, 0), error) && run_alone(backup, begin, error);
+}
+
+BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *options, GError **error)
+{
+  if (!bg_jobs_check_id(graph, options->settings.id, error) || !check_options(options, error) ||
+      !bg_copy_check_sizes(options->source, options->target, error))
+    return NULL;
+  g_autoptr(Backup) backup = g_new0(Backup, 1);
+  g_autofree char *what = g_strdup_printf("backup job '%s'", options->settings.id);
+  backup->source = options->source;
+  backup->target = options->target;
+  backup->sync = options->sync;
+  backup->bitmap = g_strdup(options->bitmap);
+  backup->bitmap_mode = options->bitmap_mode;
+  backup->on_source_error = options->on_source_error;
+  backup->on_target_error = options->on_target_error;
+  bg_chain_init(&backup->chain, graph, what);
+  if (!bg_chain_guard_storage(&backup->chain, backup->source, error) || !stand(backup, error))
+    return NULL;
+  return bg_job_start(graph, &backup_kind, &options->settings, g_steal_pointer(&backup), error);
+}
