@@ -70,15 +70,15 @@ static int map_table(Qcow2 *q, const Qcow2Table *table, uint64_t offset, uint64_
   return 0;
 }
 
-/* Where no L2 table exists, nor in the L1 entries that follow. */
+/* Where no L2 table exists, nor in the L1 entries that follow. The disk of a snapshot may be larger than its L1 table knows. */
 static void map_hole(const Qcow2 *q, const Qcow2Tables *tables, uint64_t offset, uint64_t length, BgExtent *extent)
 {
-  uint64_t span = UINT64_C(1) << (q->cluster_bits + q->l2_bits);
+  uint64_t span = UINT64_C(1) << (q->cluster_bits + q->l2_bits), index = qcow2_l1_index(q, offset) + 1;
   uint64_t found = span - (offset & (span - 1));
-  for (uint64_t index = qcow2_l1_index(q, offset) + 1; found < length; index++, found += span)
-    if (index < tables->entries && qcow2_entry_offset(tables->l1[index]))
-      break;
-  *extent = (BgExtent){.kind = BG_EXTENT_BACKING, .length = MIN(found, length)};
+  for (; found < length && index < tables->entries && !qcow2_entry_offset(tables->l1[index]); index++)
+    found += span;
+  bool named = index < tables->entries;
+  *extent = (BgExtent){.kind = BG_EXTENT_BACKING, .length = named ? MIN(found, length) : length};
 }
 
 /* `lock` held. -EAGAIN: the table at *missing must be loaded first. */

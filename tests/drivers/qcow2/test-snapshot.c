@@ -533,3 +533,25 @@ Test(qcow2_snapshot, of_an_empty_disk, .timeout = 30)
   image_close(image);
   image_assert_sound(file, false);
 }
+
+/* The disk of a snapshot that is larger than its L1 table can be: one look at it must not take an age. */
+Test(qcow2_snapshot, of_a_disk_without_end, .timeout = 10)
+{
+  g_autoptr(BgChild) file = image_create(64 << 10, "cluster_size=512", NULL, NULL);
+  Image *image = image_open_writable(file, "", NULL, 0);
+  cr_assert_eq(image_write(image, "x", 1, 0), 0);
+  cr_assert(take(image, "endless"));
+  image_close(image);
+  uint8_t *bytes = mem_child_data(file);
+  const uint64_t size = UINT64_C(1) << 62, extra = qcow2_get64(bytes + QCOW2_H_SNAPSHOTS_OFFSET) + 40;
+  qcow2_put64(bytes + extra + 8, size);
+  image = image_open(file, NULL, NULL, 0, NULL);
+  void *view = driver()->view_open(image_instance(image), "1");
+  cr_assert_eq(driver()->view->size(view), (int64_t)size);
+  BgExtent extent;
+  cr_assert_eq(driver()->view->map(view, 32 << 10, size - (32 << 10), &extent), 0);
+  cr_assert_eq(extent.kind, BG_EXTENT_BACKING);
+  cr_assert_eq(extent.length, size - (32 << 10));
+  driver()->view->close(view);
+  image_close(image);
+}
