@@ -13,7 +13,8 @@ typedef struct Config {
   uint64_t granule; /* a cluster, or a subcluster */
   uint64_t size;    /* of the disk at first */
   uint64_t backing_size;
-  gboolean extended, lazy, data_file, zstd;
+  gboolean extended, lazy, zstd;
+  gboolean data_file; /* then there are neither compressed clusters nor snapshots */
 } Config;
 
 /* All of them (Config). Free with g_array_unref(). */

@@ -10,17 +10,17 @@ static bool compare_content(const Twin *twin, GError **error)
 {
   g_autofree char *output = NULL;
   const char *arguments[] = {"qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", twin->ours, twin->theirs, NULL};
-  int status = twin_run(arguments, NULL, &output, error);
+  int status = twin_run(twin, arguments, NULL, &output, error);
   if (status > 0)
     bg_set_error(error, EILSEQ, "qemu-img compare: %s", g_strchomp(output));
   return status == 0;
 }
 
-static bool check_with_qemu(const char *image, GError **error)
+static bool check_with_qemu(const Twin *twin, const char *image, GError **error)
 {
   g_autofree char *output = NULL;
   const char *arguments[] = {"qemu-img", "check", "-f", "qcow2", image, NULL};
-  int status = twin_run(arguments, NULL, &output, error);
+  int status = twin_run(twin, arguments, NULL, &output, error);
   if (status > 0)
     bg_set_error(error, EILSEQ, "qemu-img check of %s: %.300s", image, output);
   return status == 0;
@@ -72,6 +72,14 @@ static bool is_loose(const Twin *twin, const Op *ops, size_t count, uint64_t at)
   return false;
 }
 
+static bool has_snapshots(const Op *ops, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (op_is_snapshot(&ops[i]))
+      return true;
+  return false;
+}
+
 static bool same_meaning(const Twin *twin, const Op *ops, size_t count, const MapRange *ours, const MapRange *theirs,
                          uint64_t at)
 {
@@ -81,6 +89,9 @@ static bool same_meaning(const Twin *twin, const Op *ops, size_t count, const Ma
   bool nothing_stored = ours->kind != MAP_DATA && theirs->kind != MAP_DATA;
   if (nothing_stored && (ours->kind == MAP_HOLE || theirs->kind == MAP_HOLE))
     return twin->config->backing_size == 0 || at >= twin->config->backing_size;
+  /* Ours copies a shared cluster as a whole, QEMU the subclusters that are in use. */
+  if (ours->kind == MAP_DATA && ours->depth == 0 && twin->config->extended && has_snapshots(ops, count))
+    return true;
   bool both_here = ours->depth == 0 && theirs->depth == 0;
   /* Ours zeroes and discards a data file's clusters where they lie, so that the file goes on reading as the disk; QEMU's entry tells
    * of zeros. */
@@ -115,8 +126,9 @@ static uint64_t end_of(const GArray *map)
 
 bool twin_judge(const Twin *twin, const Op *ops, size_t count, GError **error)
 {
-  if (!compare_content(twin, error) || !check_with_qemu(twin->ours, error) || !check_with_qemu(twin->theirs, error) ||
-      !check_ourselves(twin->ours, error) || !check_ourselves(twin->theirs, error))
+  if (!compare_content(twin, error) || !check_with_qemu(twin, twin->ours, error) ||
+      !check_with_qemu(twin, twin->theirs, error) || !check_ourselves(twin->ours, error) ||
+      !check_ourselves(twin->theirs, error))
     return false;
   g_autoptr(GArray) ours = ours_map(twin, error), theirs = ours ? theirs_map(twin, error) : NULL;
   if (!theirs)
@@ -125,5 +137,5 @@ bool twin_judge(const Twin *twin, const Op *ops, size_t count, GError **error)
     bg_set_error(error, EILSEQ, "ours has %" PRIu64 " bytes, QEMU's %" PRIu64, end_of(ours), end_of(theirs));
     return false;
   }
-  return compare_maps(twin, ops, count, ours, theirs, error);
+  return compare_maps(twin, ops, count, ours, theirs, error) && twin_judge_snapshots(twin, ops, count, error);
 }

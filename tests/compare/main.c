@@ -43,14 +43,10 @@ static bool fails(const Config *config, const Op *ops, size_t count)
 
 static bool fits(const Config *config, const GArray *ops)
 {
-  uint64_t size = config->size;
-  for (guint i = 0; i < ops->len; i++) {
-    const Op *op = &g_array_index(ops, Op, i);
-    if (op->kind == OP_RESIZE)
-      size = op->length;
-    else if (op->offset + op->length > size)
+  Disk disk = {.size = config->size};
+  for (guint i = 0; i < ops->len; i++)
+    if (!disk_step(&disk, &g_array_index(ops, Op, i)))
       return false;
-  }
   return true;
 }
 

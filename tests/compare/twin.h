@@ -18,8 +18,12 @@ Twin *twin_new(const Config *config, GError **error);
 void twin_free(Twin *twin);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Twin, twin_free)
 
-/* Runs a program; *output (may be NULL) is what it prints. Its exit status; -1 and error where it cannot be run. */
-int twin_run(const char *const *arguments, const char *input, char **output, GError **error);
+/* Runs a program in the folder; *output (may be NULL) is what it prints. Its exit status; -1 and error where it cannot be run. */
+int twin_run(const Twin *twin, const char *const *arguments, const char *input, char **output, GError **error);
+
+/* What OP_COMPRESS of pattern 0 writes, over and over: a file `noise` in the folder. */
+enum { NOISE = 8192 };
+void twin_noise(uint8_t bytes[NOISE]);
 
 /* ── ours.c, theirs.c: the script, each in its own way ── */
 
@@ -39,9 +43,13 @@ GArray *ours_map(const Twin *twin, GError **error);
 GArray *theirs_map(const Twin *twin, GError **error);
 void map_add(GArray *map, const MapRange *range);
 
-/* ── judge.c ── */
+/* ── judge.c, snapshots.c ── */
 
 /* Whether both are sound and the same. `ops` are all that were run. */
 bool twin_judge(const Twin *twin, const Op *ops, size_t count, GError **error);
+/* Whether both have the snapshots that the script left, each with the same content, as QEMU reads them, and ours as we do. */
+bool twin_judge_snapshots(const Twin *twin, const Op *ops, size_t count, GError **error);
+/* Compares what a snapshot of our image, of a disk of `size` bytes, shows with the file `expected`, which has the size of the disk now. */
+bool ours_compare_snapshot(const Twin *twin, const char *name, uint64_t size, const char *expected, GError **error);
 
 #endif
