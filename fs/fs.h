@@ -33,6 +33,7 @@ typedef struct BgfsFs {
   bool read_only; /* the whole mount: no file shows `w` */
   BgfsCachingPolicy caching;
   char *directory;                /* where file names given relative begin */
+  const char *qmp;                /* absolute path of the control socket; NULL: none; not owned */
   struct timespec started;        /* the times of what has none of its own */
   pthread_key_t buffers;          /* see buffer.h */
   void (*ready)(void *data);      /* the kernel has accepted the mount; called once */

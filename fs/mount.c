@@ -87,6 +87,7 @@ static void fs_init(Mount *mount)
   bgfs_busy_poll_init(&fs->busy_poll);
   fs->init_reply.wants_passthrough = !mount->options->no_passthrough;
   fs->directory = g_get_current_dir();
+  fs->qmp = mount->options->qmp;
   fs->ready = on_ready;
   fs->first_open = on_first_open;
   fs->callback_data = mount;

@@ -49,11 +49,13 @@ static bool check_operands(const BgfsSubcommand *command, char **operands, int *
   guint count = operands ? g_strv_length(operands) : 0;
   g_autofree char *first = g_strndup(command->operands, strcspn(command->operands, " "));
   g_autofree char *missing = g_strdup_printf("%s is missing", first);
-  if (count == 0)
+  if (count == 0 && !command->none_will_do)
     *status = bgfs_subcommand_usage(command, missing);
   else if (count > command->most)
     *status = bgfs_subcommand_usage(command, "one argument too many");
-  return count > 0 && count <= command->most;
+  else
+    return true;
+  return false;
 }
 
 bool bgfs_subcommand_parse(const BgfsSubcommand *command, const GOptionEntry *entries, int argc, char **argv,

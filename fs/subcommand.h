@@ -11,6 +11,7 @@ typedef struct BgfsSubcommand {
   const char *name;        /* "blockgraphfs check" */
   const char *operands;    /* as --help shows them; the first word is the one that must be there */
   unsigned most;           /* operands, at least one */
+  bool none_will_do;       /* … or none */
   const char *summary;     /* first paragraph of --help */
   const char *description; /* last one; NULL: none */
   int usage_status;        /* exit status of false command lines */

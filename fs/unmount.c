@@ -77,19 +77,20 @@ static void add_users(GError **error, const char *mountpoint)
 }
 
 /* `process`: -1 for a mount whose process is dead. */
-static bool unmount_and_wait(const Arguments *arguments, const char *mountpoint, pid_t pid, int process, GError **error)
+static bool unmount_and_wait(const char *mountpoint, bool lazy, unsigned timeout, pid_t pid, int process,
+                             GError **error)
 {
-  if (take_away(mountpoint, arguments->lazy, error))
-    return process < 0 || bgfs_process_wait(process, pid, arguments->timeout, error);
+  if (take_away(mountpoint, lazy, error))
+    return process < 0 || bgfs_process_wait(process, pid, timeout, error);
   if (error && bg_error_errno(*error) == EBUSY)
     add_users(error, mountpoint);
   return false;
 }
 
-static bool unmount(const Arguments *arguments, GError **error)
+bool bgfs_unmount_and_wait(const char *path, bool lazy, unsigned timeout, GError **error)
 {
   g_auto(BgfsMounted) mounted = {0};
-  if (!bgfs_mounted_find(arguments->rest[0], &mounted, error))
+  if (!bgfs_mounted_find(path, &mounted, error))
     return false;
   pid_t pid = bgfs_mounted_pid(&mounted, ASK_TIMEOUT, error);
   if (pid < 0)
@@ -100,7 +101,7 @@ static bool unmount(const Arguments *arguments, GError **error)
     if (process < 0)
       return false;
   }
-  bool ok = unmount_and_wait(arguments, mounted.path, pid, process, error);
+  bool ok = unmount_and_wait(mounted.path, lazy, timeout, pid, process, error);
   if (process >= 0)
     close(process);
   return ok;
@@ -129,7 +130,7 @@ int bgfs_unmount(int argc, char **argv)
     return usage("one MOUNTPOINT is needed");
   if (arguments.timeout < 1)
     return usage("the timeout must be at least 1 second");
-  if (unmount(&arguments, &error))
+  if (bgfs_unmount_and_wait(arguments.rest[0], arguments.lazy, (unsigned)arguments.timeout, &error))
     return EXIT_SUCCESS;
   fprintf(stderr, "blockgraphfs unmount: %s: %s\n", arguments.rest[0], error->message);
   return EXIT_FAILURE;

@@ -1,8 +1,15 @@
-/* `blockgraphfs unmount`. */
+/* blockgraphfs unmount, and what of it others use. */
 #ifndef BGFS_UNMOUNT_H
 #define BGFS_UNMOUNT_H
 
-/* argv[0] is "unmount". The exit status. */
+#include <glib.h>
+#include <stdbool.h>
+
+/* Takes our mount at `path` away and returns when its process has ended, after `timeout` seconds at most. `lazy`: also while files are open,
+ * which are then waited for. False: EBUSY naming who uses it, EIO where not all data could be written, ETIMEDOUT, EINVAL … */
+bool bgfs_unmount_and_wait(const char *path, bool lazy, unsigned timeout, GError **error);
+
+/* The command. argv[0] is "unmount". The exit status. */
 int bgfs_unmount(int argc, char **argv);
 
 #endif

@@ -7,13 +7,35 @@
 
 enum { LARGE = 256 << 10 };
 
+static char *nodes_text(const BgfsFs *fs)
+{
+  return bg_query_json(fs->graph);
+}
+
+static char *tree_text(const BgfsFs *fs)
+{
+  return bg_query_tree(fs->graph);
+}
+
+static char *dot_text(const BgfsFs *fs)
+{
+  return bg_query_dot(fs->graph);
+}
+
+/* The control socket's path; nothing where there is none. */
+static char *qmp_text(const BgfsFs *fs)
+{
+  return fs->qmp ? g_strconcat(fs->qmp, "\n", NULL) : g_strdup("");
+}
+
 static const struct {
   const char *name;
-  char *(*text)(BgGraph *graph);
+  char *(*text)(const BgfsFs *fs);
 } files[] = {
-    {"nodes.json", bg_query_json},
-    {"tree.txt", bg_query_tree},
-    {"graph.dot", bg_query_dot},
+    {"nodes.json", nodes_text},
+    {"tree.txt", tree_text},
+    {"graph.dot", dot_text},
+    {"qmp", qmp_text},
 };
 
 const char *bgfs_virtual_name(uint64_t ino)
@@ -33,7 +55,7 @@ uint64_t bgfs_virtual_find(const char *name)
 
 char *bgfs_virtual_text(BgfsFs *fs, uint64_t ino)
 {
-  return files[ino - BGFS_INO_VIRTUAL].text(fs->graph);
+  return files[ino - BGFS_INO_VIRTUAL].text(fs);
 }
 
 /* What a large text was made of lies in pieces in the heap of each thread that ever made one, and would stay there. */

@@ -17,6 +17,8 @@ typedef enum {
 
 struct BgfsQmpFraming {
   State state;
+  size_t max_value;
+  unsigned max_tokens;
   char quote;    /* that the string began with */
   GString *text; /* of the value so far, or why it is broken */
   unsigned depth, tokens;
@@ -25,7 +27,14 @@ struct BgfsQmpFraming {
 
 BgfsQmpFraming *bgfs_qmp_framing_new(void)
 {
+  return bgfs_qmp_framing_new_bounded(BGFS_QMP_MAX_VALUE, BGFS_QMP_MAX_TOKENS);
+}
+
+BgfsQmpFraming *bgfs_qmp_framing_new_bounded(size_t max_value, unsigned max_tokens)
+{
   BgfsQmpFraming *framing = g_new0(BgfsQmpFraming, 1);
+  framing->max_value = max_value;
+  framing->max_tokens = max_tokens;
   framing->text = g_string_new(NULL);
   return framing;
 }
@@ -120,7 +129,7 @@ static BgfsQmpFrame take_between(BgfsQmpFraming *framing, char c)
 
 static BgfsQmpFrame take_inside(BgfsQmpFraming *framing, char c)
 {
-  if (strchr("{}[]:,", c) && c && ++framing->tokens > BGFS_QMP_MAX_TOKENS)
+  if (strchr("{}[]:,", c) && c && ++framing->tokens > framing->max_tokens)
     return broken(framing, c, "too many tokens");
   if (c == '{' || c == '[')
     return open_level(framing, c);
@@ -171,8 +180,8 @@ static bool ends_word(char c)
 
 static BgfsQmpFrame take(BgfsQmpFraming *framing, char c)
 {
-  if (framing->state != BETWEEN && framing->state != SKIP && framing->text->len >= BGFS_QMP_MAX_VALUE)
-    return broken(framing, c, "a value of more than 16 MiB");
+  if (framing->state != BETWEEN && framing->state != SKIP && framing->text->len >= framing->max_value)
+    return broken(framing, c, "a value that is too long");
   switch (framing->state) {
   case BETWEEN:
     return take_between(framing, c);

@@ -19,6 +19,8 @@ typedef enum {
 } BgfsQmpFrame;
 
 BgfsQmpFraming *bgfs_qmp_framing_new(void);
+/* The same with other bounds than those of requests: bytes and tokens of one value. */
+BgfsQmpFraming *bgfs_qmp_framing_new_bounded(size_t max_value, unsigned max_tokens);
 void bgfs_qmp_framing_free(BgfsQmpFraming *framing); /* NULL is fine */
 
 /* Takes *taken bytes of `length` (> 0), up to the end of the first value or to the first that is wrong. *text, owned by `framing` and

@@ -1,0 +1,66 @@
+#include "fs/ctl/work.h"
+
+static const BgfsCtlCommand command = {
+    .name = "blockgraphctl mirror",
+    .operands = "MOUNTPOINT NODE TARGET",
+    .least = 2,
+    .most = 2,
+    .summary = "Copies the disk NODE to the node TARGET while both are in use, and returns when they are the same. "
+               "They are kept "
+               "the same until 'blockgraphctl jobs MOUNTPOINT complete ID' lets TARGET take NODE's place, or 'finish' "
+               "ends the "
+               "copying.",
+    .description = "Example:\n"
+                   "  blockgraphctl mirror --pivot mnt disk new-disk\n",
+};
+
+typedef struct Options {
+  gboolean pivot, finish;
+  char *sync, *copy_mode;
+} Options;
+
+static void options_clear(Options *options)
+{
+  g_free(options->sync);
+  g_free(options->copy_mode);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
+
+static bool parse(BgfsCtlWork *work, Options *options, int argc, char **argv, int *status)
+{
+  const GOptionEntry entries[] = {
+      {"copy-mode", 0, 0, G_OPTION_ARG_STRING, &options->copy_mode,
+       "When writes reach TARGET: after their answer, or before (default: background)", "background|write-blocking"},
+      {"finish", 0, 0, G_OPTION_ARG_NONE, &options->finish, "End when they are the same: TARGET is a copy", NULL},
+      {"pivot", 0, 0, G_OPTION_ARG_NONE, &options->pivot, "Let TARGET take NODE's place when they are the same", NULL},
+      {"sync", 0, 0, G_OPTION_ARG_STRING, &options->sync,
+       "What to copy: all, what NODE itself holds, or what is written from now on (default: full)", "full|top|none"},
+      {NULL},
+  };
+  if (!bgfs_ctl_work_parse(work, "mirror", &command, entries, argc, argv, status))
+    return false;
+  if (!options->pivot || !options->finish)
+    return true;
+  *status = bgfs_ctl_usage(&work->ctl, "--pivot and --finish exclude each other");
+  return false;
+}
+
+int bgfs_ctl_mirror(int argc, char **argv)
+{
+  g_auto(BgfsCtlWork) work = {0};
+  g_auto(Options) options = {0};
+  GError *error = NULL;
+  int status;
+  if (!parse(&work, &options, argc, argv, &status))
+    return status;
+  const char *node = bgfs_ctl_operand(&work.ctl, 0);
+  if (!bgfs_ctl_connect(&work.ctl, &error))
+    return bgfs_ctl_fail(&work.ctl, NULL, error);
+  JsonObject *arguments =
+      bgfs_ctl_arguments("device", node, "target", bgfs_ctl_operand(&work.ctl, 1), "sync",
+                         options.sync ? options.sync : "full", "copy-mode", options.copy_mode, NULL);
+  BgfsCtlReady ready = options.pivot    ? BGFS_CTL_READY_COMPLETE
+                       : options.finish ? BGFS_CTL_READY_FINISH
+                                        : BGFS_CTL_READY_LEAVE;
+  return bgfs_ctl_work_run(&work, node, "blockdev-mirror", arguments, ready);
+}

@@ -1,0 +1,29 @@
+/* What commit, stream, mirror and backup share: starting a job, and waiting for it or not. */
+#ifndef BGFS_CTL_WORK_H
+#define BGFS_CTL_WORK_H
+
+#include "fs/ctl/command.h"
+#include "fs/ctl/values.h"
+#include "fs/ctl/wait.h"
+
+typedef struct BgfsCtlWork {
+  BgfsCtl ctl;
+  const char *type; /* "commit": ids are made of it */
+  char *id, *speed, *on_error, *progress;
+  gboolean detach;
+  uint64_t bytes_per_second;
+  BgfsCtlProgressStyle style;
+} BgfsCtlWork;
+
+/* bgfs_ctl_parse() with the options of all such commands besides. `type` is not copied. */
+bool bgfs_ctl_work_parse(BgfsCtlWork *work, const char *type, const BgfsCtlCommand *command,
+                         const GOptionEntry *entries, int argc, char **argv, int *status);
+void bgfs_ctl_work_clear(BgfsCtlWork *work);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BgfsCtlWork, bgfs_ctl_work_clear)
+
+/* Starts the job by the QMP command `start` with `arguments`, which are taken, an id and the options; waits unless --detach says otherwise. The exit status;
+ * `node` is what failures name. */
+int bgfs_ctl_work_run(BgfsCtlWork *work, const char *node, const char *start, JsonObject *arguments,
+                      BgfsCtlReady ready);
+
+#endif
