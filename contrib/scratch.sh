@@ -86,7 +86,7 @@ wait_for() {
 
 process_runs() {
   local state
-  state=$(ps -o stat= -p "$1" 2>/dev/null) && [[ $state != Z* ]]
+  { read -r state <"/proc/$1/stat"; } 2>/dev/null && [[ ${state##*) } != [ZX]* ]]
 }
 
 process_gone() {

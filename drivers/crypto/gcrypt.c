@@ -63,17 +63,14 @@ size_t bg_hash_size(int hash)
   return gcry_md_get_algo_dlen(hash);
 }
 
+/* In one go: each handle that is opened costs the library more than the hash itself, and a LUKS slot takes thousands. */
 int bg_hash(int hash, const struct iovec *pieces, int count, uint8_t *digest)
 {
-  gcry_md_hd_t handle;
-  int r = to_errno(gcry_md_open(&handle, hash, GCRY_MD_FLAG_SECURE));
-  if (r < 0)
-    return r;
+  gcry_buffer_t buffers[BG_HASH_PIECES];
+  g_assert(count <= BG_HASH_PIECES);
   for (int i = 0; i < count; i++)
-    gcry_md_write(handle, pieces[i].iov_base, pieces[i].iov_len);
-  memcpy(digest, gcry_md_read(handle, hash), bg_hash_size(hash));
-  gcry_md_close(handle);
-  return 0;
+    buffers[i] = (gcry_buffer_t){.data = pieces[i].iov_base, .len = pieces[i].iov_len};
+  return to_errno(gcry_md_hash_buffers(hash, 0, digest, buffers, count));
 }
 
 int bg_pbkdf2(int hash, const void *password, size_t password_length, const void *salt, size_t salt_length,

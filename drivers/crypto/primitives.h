@@ -23,7 +23,8 @@ bool bg_crypto_check(GError **error);
 int bg_hash_find(const char *name);
 /* Bytes of its digest. */
 size_t bg_hash_size(int hash);
-/* Of the pieces in a row. 0 or -errno. */
+/* Of the pieces in a row, BG_HASH_PIECES at most. 0 or -errno. */
+#define BG_HASH_PIECES 4
 int bg_hash(int hash, const struct iovec *pieces, int count, uint8_t *digest);
 
 /* PBKDF2 with HMAC. 0 or -errno. Not to be interrupted: see bg_pbkdf2_seconds(). */

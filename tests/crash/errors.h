@@ -3,12 +3,14 @@
 #define CRASH_ERRORS_H
 
 #include "tests/crash/format.h"
+#include "tests/crash/record.h"
 
 typedef struct ErrorPlan {
   uint64_t seed;
   unsigned operations; /* of the script */
   unsigned stride;     /* every so many calls one is made to fail; 1: each */
   int64_t only;        /* only the run of that number, with its script printed; -1: all */
+  RecordFault fault;   /* planted, to prove that it is noticed: then failures are not printed */
 } ErrorPlan;
 
 typedef struct ErrorResult {
@@ -16,7 +18,7 @@ typedef struct ErrorResult {
   uint64_t failures;   /* each is printed, with how to see it again */
 } ErrorResult;
 
-/* EIO and ENOSPC, once and for a while, from reads, writes, flushes and discards, and a disk that is full. False if the
+/* EIO and ENOSPC, once and for a while, from reads, writes, flushes and discards of each file, and a disk that is full. False if the
  * configuration cannot be tried here. */
 bool errors_run(const CrashFormat *format, const ErrorPlan *plan, ErrorResult *result);
 

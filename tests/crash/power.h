@@ -1,4 +1,4 @@
-/* Power cuts: a script runs, and then the disk is looked at as it may be after a cut behind each call that reached it. */
+/* Power cuts: a script runs, and then the files are looked at as they may be after a cut behind each call that reached them. */
 #ifndef CRASH_POWER_H
 #define CRASH_POWER_H
 
@@ -7,11 +7,16 @@
 
 typedef struct PowerPlan {
   uint64_t seed;
-  uint64_t states; /* how many to look at; each round of a script has a seed of its own */
-  bool one;        /* only the state of `cut` and `how`, of the round with `seed` */
+  uint64_t states;  /* how many to look at; each round of a script has a seed of its own */
+  uint64_t foreign; /* the foreign judge looks at each so-many-th; 1: all, 0: none */
+  bool one;         /* only the state of `cut` and `how`, of the round with `seed` */
   size_t cut;
   PowerCut how;
   bool verbose; /* print the script */
+
+  /* Planted, to prove that it is noticed: then failures are not printed. */
+  RecordFault fault;
+  unsigned fault_file;
 } PowerPlan;
 
 typedef struct PowerResult {
@@ -21,10 +26,5 @@ typedef struct PowerResult {
 
 /* False if the configuration cannot be tried here (the reason is printed). */
 bool power_run(const CrashFormat *format, const PowerPlan *plan, PowerResult *result);
-
-/* Whether the session's disk is sound and has the right content after a cut; `how` and `seed` as replay_state() takes them. */
-struct Session;
-bool power_judge(const struct Session *session, Replay *replay, size_t cut, PowerCut how, uint64_t seed,
-                 GError **error);
 
 #endif

@@ -1,107 +1,110 @@
 /* qcow2 in the laboratory. */
-#include "tests/crash/format.h"
+#include "tests/crash/qcow2-bitmaps.h"
+#include "tests/crash/qcow2-damages.h"
+#include "tests/crash/qemu-img.h"
 
 #include "drivers/qcow2/layout.h"
-#include "tests/crash/qcow2-bitmaps.h"
 #include "tests/drivers/mem-child.h"
 #include "tests/drivers/qcow2/references.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <inttypes.h>
-#include <sys/wait.h>
+#include <string.h>
 
 /* ── qemu-img ── */
 
-static bool have_qemu(void)
+/* Has qemu-img change the image; `before` and `name` (NULL: nothing) stand before and behind the image's name. */
+static bool change_by_qemu(CrashFiles *files, const char *verb, const char *const before[3], const char *name,
+                           GError **error)
 {
-  g_autofree char *found = g_find_program_in_path("qemu-img");
-  return found;
+  g_auto(QemuImg) qemu = {0};
+  g_autofree char *said = NULL;
+  if (!qemu_img_begin(&qemu, files, error))
+    return false;
+  const char *arguments[] = {before[0], before[1], before[2], qemu.node, name, NULL};
+  int status = qemu_img_run(verb, arguments, NULL, &said, error);
+  if (status > 0)
+    bg_set_error(error, EIO, "qemu-img %s fails: %.300s", verb, said ? said : "");
+  return status == 0 && qemu_img_take_back(&qemu, files, error);
 }
 
-/* Runs qemu-img on a file with the image's bytes; its exit status, or -1. *said is what it complained of. With `take_back` the image
- * gets the file's bytes afterwards. `name` (NULL: none) stands behind the file. */
-static int run_qemu(BgChild *image, const char *verb, const char *option, const char *value, const char *name,
-                    bool take_back, char **said, GError **error)
-{
-  g_autofree char *path = NULL;
-  int fd = g_file_open_tmp("crash-XXXXXX.qcow2", &path, error), status = -1;
-  if (fd < 0)
-    return -1;
-  close(fd);
-  g_autofree char *output = NULL;
-  char *bytes = NULL;
-  size_t length = (size_t)image->ops->size(image);
-  const char *arguments[] = {"qemu-img", verb, option, value, path, name, NULL};
-  if (g_file_set_contents_full(path, (char *)mem_child_data(image), (gssize)length, G_FILE_SET_CONTENTS_NONE, 0600,
-                               error) &&
-      g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, said, &status, error) &&
-      take_back && g_file_get_contents(path, &bytes, &length, error)) {
-    image->ops->resize(image, length);
-    memcpy(mem_child_data(image), bytes, length);
-    g_free(bytes);
-  }
-  g_unlink(path);
-  return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static bool take_snapshot(const CrashFormat *format, BgChild *image, GError **error)
+static bool take_snapshot(const CrashFormat *format, CrashFiles *files, GError **error)
 {
   (void)format;
-  g_autofree char *said = NULL;
-  if (!have_qemu()) {
-    bg_set_error(error, ENOPKG, "qemu-img is not installed");
-    return false;
-  }
-  if (run_qemu(image, "snapshot", "-c", "before", NULL, true, &said, error) == 0)
-    return true;
-  if (error && !*error)
-    bg_set_error(error, EIO, "qemu-img snapshot fails: %.300s", said ? said : "");
-  return false;
+  static const char *const options[] = {"-q", "-c", "before"};
+  return change_by_qemu(files, "snapshot", options, NULL, error);
 }
 
 /* Two that record, and one that does not. */
-static bool add_bitmaps(const CrashFormat *format, BgChild *image, GError **error)
+static bool add_bitmaps(const CrashFormat *format, CrashFiles *files, GError **error)
 {
   (void)format;
-  static const char *const options[][2] = {{"--add", "-g512"}, {"--add", "-g4096"}, {"--add", "--disable"}};
+  static const char *const options[][3] = {
+      {"--add", "-g", "512"}, {"--add", "-g", "4096"}, {"--add", "--disable", "-g64K"}};
   static const char *const names[] = {"fine", "middle", "off"};
-  if (!have_qemu()) {
-    bg_set_error(error, ENOPKG, "qemu-img is not installed");
-    return false;
-  }
-  for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-    g_autofree char *said = NULL;
-    if (run_qemu(image, "bitmap", options[i][0], options[i][1], names[i], true, &said, error) == 0)
-      continue;
-    if (error && !*error)
-      bg_set_error(error, EIO, "qemu-img bitmap fails: %.300s", said ? said : "");
-    return false;
-  }
+  for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+    if (!change_by_qemu(files, "bitmap", options[i], names[i], error))
+      return false;
   return true;
 }
 
-static bool judge_by_qemu(const CrashFormat *format, BgChild *image, GError **error)
+/* The number behind "key": in what qemu-img printed; 0 where it is missing. */
+static uint64_t number_of(const char *printed, const char *key)
 {
-  (void)format;
-  g_autofree char *said = NULL;
-  if (!have_qemu())
-    return true;
-  int status = run_qemu(image, "check", "-f", "qcow2", NULL, false, &said, error);
+  g_autofree char *quoted = g_strdup_printf("\"%s\": ", key);
+  const char *at = printed ? strstr(printed, quoted) : NULL;
+  return at ? g_ascii_strtoull(at + strlen(quoted), NULL, 10) : 0;
+}
+
+static bool check_by_qemu(const QemuImg *qemu, CrashCount *count, GError **error)
+{
+  const char *arguments[] = {"-q", "--output=json", qemu->node, NULL};
+  g_autofree char *printed = NULL, *said = NULL;
+  int status = qemu_img_run("check", arguments, &printed, &said, error);
+  if (status < 0)
+    return false;
+  *count =
+      (CrashCount){number_of(printed, "corruptions") + number_of(printed, "check-errors"), number_of(printed, "leaks")};
   if (status == 0 || status == 3)
     return true;
-  if (error && !*error)
-    bg_set_error(error, EILSEQ, "qemu-img check ends with %d: %.300s", status, said ? said : "");
+  bg_set_error(error, EILSEQ, "qemu-img check ends with %d: %.300s", status, said ? said : "");
   return false;
+}
+
+static bool compare_by_qemu(const QemuImg *qemu, const uint8_t *content, uint64_t size, GError **error)
+{
+  const char *arguments[] = {"-O", "raw", qemu->node, qemu->output, NULL};
+  g_autofree char *said = NULL, *bytes = NULL;
+  size_t length;
+  int status = qemu_img_run("convert", arguments, NULL, &said, error);
+  if (status > 0)
+    bg_set_error(error, EILSEQ, "qemu-img cannot read the disk: %.300s", said ? said : "");
+  if (status != 0 || !g_file_get_contents(qemu->output, &bytes, &length, error))
+    return false;
+  if (length == size && memcmp(bytes, content, size) == 0)
+    return true;
+  bg_set_error(error, EILSEQ, "qemu-img reads the disk as something else");
+  return false;
+}
+
+/* A backing disk of the laboratory's is not what the image names for qemu-img. */
+static bool judge_by_qemu(const CrashFormat *format, const CrashFiles *files, const uint8_t *content, uint64_t size,
+                          CrashCount *count, GError **error)
+{
+  g_auto(QemuImg) qemu = {0};
+  return qemu_img_begin(&qemu, files, error) && check_by_qemu(&qemu, count, error) &&
+         (!content || format->backing || compare_by_qemu(&qemu, content, size, error));
 }
 
 /* ── our own judge ── */
 
-static bool judge(const CrashFormat *format, BgChild *image, GError **error)
+static bool judge(const CrashFormat *format, const CrashFiles *files, CrashCount *count, GError **error)
 {
+  BgChild *image = files->of[CRASH_IMAGE];
   const uint8_t *bytes = mem_child_data(image);
   ImageCheck check;
   references_check(bytes, (uint64_t)image->ops->size(image), &check);
+  *count = (CrashCount){check.corruptions, check.leaks - check.leaks_beyond};
   uint64_t marks = qcow2_get32(bytes + QCOW2_H_VERSION) > 2 ? qcow2_get64(bytes + QCOW2_H_INCOMPATIBLE) : 0;
   if (check.corruptions)
     bg_set_error(error, EILSEQ, "%u corruptions, first: %s", check.corruptions, check.first);
@@ -121,12 +124,19 @@ static bool judge(const CrashFormat *format, BgChild *image, GError **error)
   {                                                                                                                    \
     __VA_ARGS__, NULL                                                                                                  \
   }
-#define QCOW2 .driver = "qcow2", .judge = judge, .judge_foreign = judge_by_qemu
+#define QCOW2 .driver = "qcow2", .judge = judge, .judge_foreign = judge_by_qemu, .damages = qcow2_damages
 /* The smallest caches, so that tables come and go. */
 #define SMALL_CACHES OPTIONS("l2-cache-size", "1", "refcount-cache-size", "1")
 #define BACKING      "null-co://"
-#define KiB          *UINT64_C(1024)
-#define MiB          *UINT64_C(1048576)
+#define DATA_FILE    "data_file", "data"
+#define RAW          "data_file_raw", "on"
+/* Made cheaply: what it costs to try a passphrase is not in question here. */
+#define LUKS                                                                                                           \
+  "encrypt.format", "luks", "encrypt.key-secret", ORIGIN_SECRET_ID, "encrypt.cipher-alg", "aes-128",                   \
+      "encrypt.iter-time", "1"
+#define KEY OPTIONS("encrypt.key-secret", ORIGIN_SECRET_ID)
+#define KiB *UINT64_C(1024)
+#define MiB *UINT64_C(1048576)
 
 const CrashFormat crash_qcow2[] = {
     {QCOW2, .name = "512", .create_options = OPTIONS("cluster_size", "512"), .open_options = SMALL_CACHES,
@@ -178,5 +188,30 @@ const CrashFormat crash_qcow2[] = {
      .step = 12 KiB, .operations = 150, .backing = BACKING, .special = true},
     {QCOW2, .name = "16k-compressed-subclusters", .create_options = OPTIONS("cluster_size", "16K", "extended_l2", "on"),
      .size = 2 MiB, .reach = 512 KiB, .step = 3 KiB, .operations = 150, .special = true},
+    {QCOW2, .name = "4k-data-file", .create_options = OPTIONS("cluster_size", "4K", DATA_FILE), .size = 2 MiB,
+     .reach = 1 MiB, .step = 8 KiB, .operations = 150, .data_file = true},
+    {QCOW2, .name = "512-data-file-backing", .create_options = OPTIONS("cluster_size", "512", DATA_FILE),
+     .open_options = SMALL_CACHES, .size = 768 KiB, .reach = 192 KiB, .step = 1 KiB, .operations = 150,
+     .backing = BACKING, .data_file = true},
+    {QCOW2, .name = "16k-data-file-subclusters-backing",
+     .create_options = OPTIONS("cluster_size", "16K", "extended_l2", "on", DATA_FILE), .size = 2 MiB, .reach = 512 KiB,
+     .step = 3 KiB, .operations = 150, .backing = BACKING, .data_file = true},
+    {QCOW2, .name = "4k-data-file-bitmaps", .create_options = OPTIONS("cluster_size", "4K", DATA_FILE), .size = 2 MiB,
+     .reach = 1 MiB, .step = 8 KiB, .operations = 150, .data_file = true, .prepare = add_bitmaps,
+     .judge_changes = qcow2_bitmaps_cover},
+    {QCOW2, .name = "4k-data-file-raw", .create_options = OPTIONS("cluster_size", "4K", DATA_FILE, RAW), .size = 2 MiB,
+     .reach = 1 MiB, .step = 8 KiB, .operations = 150, .data_file = true, .data_raw = true},
+    {QCOW2, .name = "64k-data-file-raw-lazy",
+     .create_options = OPTIONS("cluster_size", "64K", "lazy_refcounts", "on", DATA_FILE, RAW), .size = 4 MiB,
+     .reach = 2 MiB, .step = 48 KiB, .operations = 120, .data_file = true, .data_raw = true, .dirty_mark = true},
+    {QCOW2, .name = "4k-luks", .create_options = OPTIONS("cluster_size", "4K", LUKS), .open_options = KEY,
+     .size = 2 MiB, .reach = 1 MiB, .step = 8 KiB, .operations = 150},
+    {QCOW2, .name = "512-luks-snapshot", .create_options = OPTIONS("cluster_size", "512", LUKS), .open_options = KEY,
+     .size = 1 MiB, .reach = 256 KiB, .step = 2 KiB, .operations = 150, .prepare = take_snapshot, .snapshots = true},
+    {QCOW2, .name = "16k-luks-subclusters-backing",
+     .create_options = OPTIONS("cluster_size", "16K", "extended_l2", "on", LUKS), .open_options = KEY, .size = 2 MiB,
+     .reach = 512 KiB, .step = 3 KiB, .operations = 150, .backing = BACKING},
+    {QCOW2, .name = "4k-luks-data-file", .create_options = OPTIONS("cluster_size", "4K", LUKS, DATA_FILE),
+     .open_options = KEY, .size = 2 MiB, .reach = 1 MiB, .step = 8 KiB, .operations = 150, .data_file = true},
     {0},
 };

@@ -8,10 +8,10 @@
 enum { SECTOR = 512 };
 
 struct Replay {
-  BgChild *record;
-  BgChild *durable; /* memory child: all entries before `flushed` are in it */
-  BgChild *newest;  /* memory child: all entries before `cut` */
-  GArray *late;     /* RecordEntry: those between them, in whole sectors */
+  const Record *record;
+  CrashFiles durable; /* all entries that their file's last flush covers are in them */
+  CrashFiles newest;  /* all entries before `cut` */
+  GArray *late;       /* RecordEntry: those between them, in whole sectors */
   size_t flushed, cut;
 };
 
@@ -37,14 +37,12 @@ static void clear_late(void *entry)
   g_free(((RecordEntry *)entry)->data);
 }
 
-Replay *replay_new(BgChild *record, const uint8_t *bytes, uint64_t size)
+Replay *replay_new(const Record *record, const CrashFiles *start)
 {
   Replay *replay = g_new0(Replay, 1);
   replay->record = record;
-  replay->durable = mem_child_new(size);
-  replay->newest = mem_child_new(size);
-  memcpy(mem_child_data(replay->durable), bytes, size);
-  memcpy(mem_child_data(replay->newest), bytes, size);
+  replay->durable = crash_files_copy(start);
+  replay->newest = crash_files_fork(start);
   replay->late = g_array_new(FALSE, FALSE, sizeof(RecordEntry));
   g_array_set_clear_func(replay->late, clear_late);
   return replay;
@@ -54,15 +52,16 @@ void replay_free(Replay *replay)
 {
   if (!replay)
     return;
-  mem_child_free(replay->durable);
-  mem_child_free(replay->newest);
+  crash_files_clear(&replay->durable);
+  crash_files_clear(&replay->newest);
   g_array_unref(replay->late);
   g_free(replay);
 }
 
 /* The part [from, from + length) of one call. */
-static void apply_part(BgChild *disk, const RecordEntry *entry, uint64_t from, uint64_t length)
+static void apply_part(const CrashFiles *files, const RecordEntry *entry, uint64_t from, uint64_t length)
 {
+  BgChild *disk = files->of[entry->file];
   int rc = 0;
   switch (entry->kind) {
   case RECORD_WRITE:
@@ -83,23 +82,23 @@ static void apply_part(BgChild *disk, const RecordEntry *entry, uint64_t from, u
   g_assert(rc == 0);
 }
 
-static void apply(BgChild *disk, const RecordEntry *entry)
+static void apply(const CrashFiles *files, const RecordEntry *entry)
 {
-  apply_part(disk, entry, 0, entry->length);
+  apply_part(files, entry, 0, entry->length);
 }
 
 /* Each sector by itself, as it falls. */
-static void apply_torn(BgChild *disk, const RecordEntry *entry, uint64_t *random, unsigned percent)
+static void apply_torn(const CrashFiles *files, const RecordEntry *entry, uint64_t *random, unsigned percent)
 {
   if (entry->kind == RECORD_RESIZE) {
     if (random_below(random, 100) < percent)
-      apply(disk, entry);
+      apply(files, entry);
     return;
   }
   for (uint64_t from = 0; from < entry->length;) {
     uint64_t step = MIN(SECTOR - (entry->offset + from) % SECTOR, entry->length - from);
     if (random_below(random, 100) < percent)
-      apply_part(disk, entry, from, step);
+      apply_part(files, entry, from, step);
     from += step;
   }
 }
@@ -108,26 +107,38 @@ static void apply_torn(BgChild *disk, const RecordEntry *entry, uint64_t *random
 static void add_late(Replay *replay, const RecordEntry *entry)
 {
   RecordEntry late = *entry;
+  BgChild *newest = replay->newest.of[entry->file];
   uint64_t end = entry->offset + entry->length;
-  bool ranged = entry->kind != RECORD_RESIZE && entry->kind != RECORD_FLUSH;
+  bool ranged = entry->kind != RECORD_RESIZE;
   if (ranged && (entry->offset % SECTOR || end % SECTOR)) {
     late.kind = RECORD_WRITE;
     late.offset = entry->offset / SECTOR * SECTOR;
-    end = MIN((end + SECTOR - 1) / SECTOR * SECTOR, (uint64_t)replay->newest->ops->size(replay->newest));
+    end = MIN((end + SECTOR - 1) / SECTOR * SECTOR, (uint64_t)newest->ops->size(newest));
     late.length = end - late.offset;
-    late.data = g_memdup2(mem_child_data(replay->newest) + late.offset, late.length);
+    late.data = g_memdup2(mem_child_data(newest) + late.offset, late.length);
   } else if (entry->data) {
     late.data = g_memdup2(entry->data, entry->length);
   }
   g_array_append_val(replay->late, late);
 }
 
-static void make_durable(Replay *replay, size_t flushed)
+/* What came so far to one file is there to stay. */
+static void make_durable(Replay *replay, unsigned file)
 {
-  for (guint i = 0; i < replay->late->len; i++)
-    apply(replay->durable, &g_array_index(replay->late, RecordEntry, i));
-  g_array_set_size(replay->late, 0);
-  replay->flushed = flushed;
+  GArray *late = replay->late;
+  guint kept = 0;
+  for (guint i = 0; i < late->len; i++) {
+    RecordEntry *entry = &g_array_index(late, RecordEntry, i);
+    if (entry->file != file) {
+      RecordEntry other = *entry;
+      entry->data = NULL;
+      g_array_index(late, RecordEntry, kept++) = other;
+      continue;
+    }
+    apply(&replay->durable, entry);
+    g_clear_pointer(&entry->data, g_free);
+  }
+  g_array_set_size(late, kept);
 }
 
 void replay_advance(Replay *replay, size_t cut)
@@ -135,11 +146,13 @@ void replay_advance(Replay *replay, size_t cut)
   g_assert(cut >= replay->cut && cut <= record_length(replay->record));
   for (; replay->cut < cut; replay->cut++) {
     const RecordEntry *entry = record_entry(replay->record, replay->cut);
-    apply(replay->newest, entry);
-    if (entry->kind == RECORD_FLUSH)
-      make_durable(replay, replay->cut + 1);
-    else
+    apply(&replay->newest, entry);
+    if (entry->kind == RECORD_FLUSH) {
+      make_durable(replay, entry->file);
+      replay->flushed = replay->cut + 1;
+    } else {
       add_late(replay, entry);
+    }
   }
 }
 
@@ -148,17 +161,29 @@ size_t replay_flushed(const Replay *replay)
   return replay->flushed;
 }
 
-BgChild *replay_state(Replay *replay, PowerCut how, uint64_t seed)
+/* How much of what came late to each file has reached the disk. The same for two files would miss that one was written out and
+ * the other was not. */
+static void pick_percents(const Replay *replay, uint64_t *seed, unsigned percents[CRASH_FILES])
 {
-  static const unsigned percents[] = {10, 50, 90};
-  unsigned percent = percents[random_below(&seed, G_N_ELEMENTS(percents))];
-  BgChild *disk = mem_child_fork(replay->durable);
+  static const unsigned alone[] = {10, 50, 90}, together[] = {0, 10, 50, 90, 100};
+  bool two = replay->durable.of[CRASH_DATA];
+  for (int i = 0; i < CRASH_FILES; i++)
+    percents[i] =
+        two ? together[random_below(seed, G_N_ELEMENTS(together))] : alone[random_below(seed, G_N_ELEMENTS(alone))];
+}
+
+CrashFiles replay_state(Replay *replay, PowerCut how, uint64_t seed)
+{
+  unsigned percents[CRASH_FILES];
+  pick_percents(replay, &seed, percents);
+  CrashFiles files = crash_files_fork(&replay->durable);
   for (guint i = 0; i < replay->late->len && how != POWER_CUT_NONE; i++) {
     const RecordEntry *entry = &g_array_index(replay->late, RecordEntry, i);
+    unsigned percent = percents[entry->file];
     if (how == POWER_CUT_TORN)
-      apply_torn(disk, entry, &seed, percent);
+      apply_torn(&files, entry, &seed, percent);
     else if (how == POWER_CUT_ALL || random_below(&seed, 100) < percent)
-      apply(disk, entry);
+      apply(&files, entry);
   }
-  return disk;
+  return files;
 }

@@ -7,10 +7,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { SECTOR = SHADOW_SECTOR, WARM_UP = 60, SNAPSHOT_EVERY = 10, MOST_SNAPSHOTS = 4 };
+/* What a memory child leaves of what is discarded. */
+#define DISCARDED 0xdd
 
-/* Every eight bytes say where they are and what they were written by, so that nothing is mistaken for something else. */
-static void fill(uint8_t *data, uint64_t length, uint64_t seed)
+enum { SECTOR = SHADOW_SECTOR, SNAPSHOT_EVERY = 10, MOST_SNAPSHOTS = 4 };
+
+void session_fill(uint8_t *data, uint64_t length, uint64_t seed)
 {
   for (uint64_t i = 0; i < length; i += 8) {
     uint64_t word = random_next(&seed) | 1;
@@ -30,19 +32,9 @@ static void fill_sectors(uint8_t *data, uint64_t length, uint64_t seed)
 
 /* ── opening ── */
 
-static ShimSetup setup_for(const Session *s, BgChild *image)
+Shim *session_open(const Session *s, const CrashFiles *files, GError **error)
 {
-  return (ShimSetup){.driver = bg_driver_find(s->format->driver),
-                     .options = s->format->open_options,
-                     .file = image,
-                     .backing = s->backing,
-                     .special = s->format->special};
-}
-
-Shim *session_open(const Session *s, BgChild *image, GError **error)
-{
-  ShimSetup setup = setup_for(s, image);
-  return shim_open(&setup, error);
+  return origin_open(s->origin, files, error);
 }
 
 uint8_t *session_read_all(const Session *s, Shim *shim, GError **error)
@@ -96,11 +88,11 @@ bool session_set_writable(Session *s, bool writable, GError **error)
 /* A range, mostly at sector borders, mostly in the part of the disk that is used again and again. False: the disk is too small. */
 static bool pick_range(Session *s, uint64_t *offset, uint64_t *length)
 {
-  uint64_t size = shadow_size(s->shadow), most = s->format->step * 3;
-  uint64_t span = random_below(&s->random, 10) ? MIN(size, s->format->reach) : size;
+  uint64_t size = shadow_size(s->shadow), most = s->origin->format->step * 3;
+  uint64_t span = random_below(&s->random, 10) ? MIN(size, s->origin->format->reach) : size;
   uint64_t unit = random_below(&s->random, 4) ? SECTOR : 1;
   if (random_below(&s->random, 3) == 0)
-    unit = s->format->step;
+    unit = s->origin->format->step;
   *offset = random_below(&s->random, MAX(span, 1)) / unit * unit;
   *length = (1 + random_below(&s->random, most)) / unit * unit;
   *length = MIN(MAX(*length, unit), size > *offset ? size - *offset : 0);
@@ -110,8 +102,8 @@ static bool pick_range(Session *s, uint64_t *offset, uint64_t *length)
 static void step_write(Session *s, Step *step)
 {
   step->data = g_malloc(step->length);
-  bool smaller = s->format->special && random_below(&s->random, 8);
-  (smaller ? fill_sectors : fill)(step->data, step->length, random_next(&s->random));
+  bool smaller = s->origin->format->special && random_below(&s->random, 8);
+  (smaller ? fill_sectors : session_fill)(step->data, step->length, random_next(&s->random));
   g_snprintf(step->text, sizeof step->text, "write %" PRIu64 "+%" PRIu64, step->offset, step->length);
   step->rc = shim_write(s->shim, step->data, step->length, step->offset);
 }
@@ -174,7 +166,7 @@ static void step_read(Session *s, Step *step, GError **error)
 
 static const BgDriver *driver_of(const Session *s)
 {
-  return bg_driver_find(s->format->driver);
+  return bg_driver_find(s->origin->format->driver);
 }
 
 /* The id of that snapshot, the caller's. */
@@ -248,7 +240,7 @@ static void step_snapshot(Session *s, Step *step)
 
 static void run(Session *s, Step *step, GError **error)
 {
-  if (s->format->snapshots && random_below(&s->random, SNAPSHOT_EVERY) == 0) {
+  if (s->origin->format->snapshots && random_below(&s->random, SNAPSHOT_EVERY) == 0) {
     step_snapshot(s, step);
     return;
   }
@@ -281,15 +273,31 @@ static bool is_all(const uint8_t *bytes, uint64_t length, const uint8_t *expecte
   return memcmp(bytes, expected, length) == 0;
 }
 
+/* While this is so, calls to the files neither count nor fail. */
+static void pause_files(Session *s, bool paused)
+{
+  for (int i = 0; i < CRASH_FILES; i++)
+    if (s->files.of[i])
+      mem_child_pause(s->files.of[i], paused);
+}
+
+/* Where data lies in a file of its own, what is discarded reads as that file pleases. */
+static bool is_discarded(const Session *s, const Step *step, const uint8_t *sector)
+{
+  uint8_t garbage[SECTOR];
+  memset(garbage, DISCARDED, sizeof garbage);
+  return step->hint && s->files.of[CRASH_DATA] && is_all(sector, SECTOR, garbage);
+}
+
 /* Takes over what a range reads as now: each sector as it was, or as the step wanted it. */
 static bool adopt(Session *s, const Step *step, uint64_t offset, uint64_t length, GError **error)
 {
   uint64_t start = offset / SECTOR * SECTOR, end = (offset + length + SECTOR - 1) / SECTOR * SECTOR;
   g_autofree uint8_t *seen = g_malloc(end - start), *wanted = g_malloc(end - start);
   const uint8_t *was = shadow_content(s->shadow) + start;
-  mem_child_pause(s->file, true);
+  pause_files(s, true);
   int rc = shim_read(s->shim, seen, end - start, start);
-  mem_child_pause(s->file, false);
+  pause_files(s, false);
   if (rc < 0) {
     bg_set_error_errno(error, -rc, "cannot read after %s", step->text);
     return false;
@@ -300,7 +308,8 @@ static bool adopt(Session *s, const Step *step, uint64_t offset, uint64_t length
   else
     memset(wanted + (offset - start), 0, length);
   for (uint64_t at = 0; at < end - start; at += SECTOR)
-    if (!is_all(seen + at, SECTOR, was + at) && !is_all(seen + at, SECTOR, wanted + at)) {
+    if (!is_all(seen + at, SECTOR, was + at) && !is_all(seen + at, SECTOR, wanted + at) &&
+        !is_discarded(s, step, seen + at)) {
       bg_set_error(error, EILSEQ, "after %s (%d) sector %" PRIu64 " is neither what it was nor what it should be",
                    step->text, step->rc, (start + at) / SECTOR);
       return false;
@@ -364,75 +373,44 @@ bool session_step(Session *s, Step *step, GError **error)
   return session_settle(s, step, error);
 }
 
-/* ── beginning and end ── */
-
-static BgChild *make_backing(const CrashFormat *format, uint64_t seed)
+bool session_run(Session *s, unsigned steps, SessionWatcher watcher, GError **error)
 {
-  uint64_t size = format->size - format->size / 8; /* shorter than the disk */
-  BgChild *backing = mem_child_new(size);
-  fill(mem_child_data(backing), size, seed);
-  return backing;
-}
-
-static Session *session_make(const CrashFormat *format, uint64_t seed, GError **error)
-{
-  g_autoptr(Session) s = g_new0(Session, 1);
-  s->format = format;
-  s->random = seed;
-  s->file = mem_child_new(0);
-  s->backing = format->backing ? make_backing(format, random_next(&s->random)) : NULL;
-  BgCreate create = {.size = format->size,
-                     .file = s->file,
-                     .backing_file = format->backing,
-                     .backing_format = format->backing ? "raw" : NULL};
-  if (!shim_create(bg_driver_find(format->driver), format->create_options, &create, error))
-    return NULL;
-  g_autofree uint8_t *content = g_malloc0(format->size);
-  if (s->backing)
-    bg_child_pread(s->backing, content, format->size, 0);
-  s->record = record_child_new(s->file);
-  s->snapshots = snapshots_new();
-  s->shadow = shadow_new(format->size * 2, content, format->size);
-  s->shim = session_open(s, s->record, error);
-  return s->shim && session_set_writable(s, true, error) ? g_steal_pointer(&s) : NULL;
-}
-
-/* The record and the shadow begin anew, with what is there now. */
-static bool restart(Session *s, GError **error)
-{
-  g_clear_pointer(&s->shim, shim_close);
-  if (s->format->prepare && !s->format->prepare(s->format, s->file, error))
-    return false;
-  g_clear_pointer(&s->record, record_child_free);
-  s->record = record_child_new(s->file);
-  s->start_size = (uint64_t)s->file->ops->size(s->file);
-  s->start = g_memdup2(mem_child_data(s->file), s->start_size);
-  s->before = g_memdup2(shadow_content(s->shadow), shadow_capacity(s->shadow));
-  Shadow *fresh = shadow_new(shadow_capacity(s->shadow), shadow_content(s->shadow), shadow_size(s->shadow));
-  shadow_free(s->shadow);
-  s->shadow = fresh;
-  s->steps = 0;
-  s->shim = session_open(s, s->record, error);
-  if (!s->shim)
-    return false;
-  snapshots_restart(s->snapshots, s->shim, (SnapshotContent){shadow_content(s->shadow), shadow_size(s->shadow)});
-  return session_check(s, error) && session_set_writable(s, true, error);
-}
-
-Session *session_new(const CrashFormat *format, uint64_t seed, GError **error)
-{
-  g_autoptr(Session) s = session_make(format, seed, error);
-  for (int i = 0; s && i < WARM_UP; i++) {
+  for (unsigned i = 0; i < steps; i++) {
     Step step;
     if (!session_step(s, &step, error))
-      return NULL;
+      return false;
     step_clear(&step);
+    if (watcher)
+      watcher(&step);
     if (step.rc < 0) {
       bg_set_error_errno(error, -step.rc, "%s", step.text);
-      return NULL;
+      return false;
     }
   }
-  return s && session_set_writable(s, false, error) && restart(s, error) ? g_steal_pointer(&s) : NULL;
+  return true;
+}
+
+/* ── beginning and end ── */
+
+Session *session_new(const Origin *origin, GError **error)
+{
+  g_autoptr(Session) s = g_new0(Session, 1);
+  s->origin = origin;
+  s->random = origin->random;
+  s->taken = origin->taken;
+  s->files = crash_files_fork(&origin->files);
+  s->record = record_new(&s->files);
+  s->shadow = shadow_new(origin->capacity, origin->content, origin->size);
+  s->snapshots = snapshots_copy(origin->snapshots);
+  s->shim = session_open(s, record_files(s->record), error);
+  return s->shim && session_check(s, error) && session_set_writable(s, true, error) ? g_steal_pointer(&s) : NULL;
+}
+
+bool session_reopen(Session *s, GError **error)
+{
+  g_clear_pointer(&s->shim, shim_close);
+  s->shim = session_open(s, record_files(s->record), error);
+  return s->shim;
 }
 
 void session_free(Session *s)
@@ -440,12 +418,9 @@ void session_free(Session *s)
   if (!s)
     return;
   shim_close(s->shim);
-  record_child_free(s->record);
-  mem_child_free(s->file);
-  mem_child_free(s->backing);
+  record_free(s->record);
+  crash_files_clear(&s->files);
   shadow_free(s->shadow);
   snapshots_free(s->snapshots);
-  g_free(s->start);
-  g_free(s->before);
   g_free(s);
 }

@@ -2,22 +2,16 @@
 #ifndef CRASH_SESSION_H
 #define CRASH_SESSION_H
 
-#include "tests/crash/format.h"
+#include "tests/crash/origin.h"
 #include "tests/crash/record.h"
-#include "tests/crash/shadow.h"
-#include "tests/crash/snapshots.h"
 #include "tests/drivers/core-shim.h"
 #include "tests/drivers/mem-child.h"
 
 typedef struct Session {
-  const CrashFormat *format;
-  BgChild *file;    /* memory child */
-  BgChild *record;  /* over it */
-  BgChild *backing; /* memory child; NULL: none */
-  uint8_t *start;   /* the image before the first entry of the record */
-  uint64_t start_size;
-  uint8_t *before; /* what the disk read as then: shadow_capacity() bytes */
-  Shim *shim;
+  const Origin *origin;
+  CrashFiles files; /* the node's, under the record */
+  Record *record;
+  Shim *shim; /* over the record */
   Shadow *shadow;
   Snapshots *snapshots;
   unsigned taken; /* snapshots, for their names */
@@ -25,8 +19,8 @@ typedef struct Session {
   unsigned steps; /* made so far */
 } Session;
 
-/* A used image of the format (space was freed in it, too), open for writing. NULL on error. */
-Session *session_new(const CrashFormat *format, uint64_t seed, GError **error);
+/* With files of its own that are as the origin's, which outlives it; open for writing. NULL on error. */
+Session *session_new(const Origin *origin, GError **error);
 void session_free(Session *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_free)
 
@@ -48,6 +42,12 @@ bool session_step(Session *session, Step *step, GError **error);
 bool session_settle(Session *session, Step *step, GError **error);
 void step_clear(Step *step);
 
+/* So many steps, of which none may fail. `watcher` (NULL: none) hears of each. */
+typedef void (*SessionWatcher)(const Step *step);
+bool session_run(Session *session, unsigned steps, SessionWatcher watcher, GError **error);
+
+/* Closes the node and opens it again, read-only. */
+bool session_reopen(Session *session, GError **error);
 /* Makes the node read-only or writable, which makes everything durable. */
 bool session_set_writable(Session *session, bool writable, GError **error);
 /* Whether the open node reads as it must, its snapshots, too. */
@@ -56,9 +56,12 @@ bool session_check(Session *session, GError **error);
 /* Whether the snapshots of a node that session_open() gave are what they may be after a cut. */
 bool session_allows_snapshots(const Session *session, size_t cut, Shim *shim, GError **error);
 
-/* Opens `image` read-only beside the session; the caller closes it. */
-Shim *session_open(const Session *session, BgChild *image, GError **error);
+/* Opens other files of the same image read-only; the caller closes it. */
+Shim *session_open(const Session *session, const CrashFiles *files, GError **error);
 /* All that a node reads as: shadow_capacity() bytes, zeros past its size. NULL on error. */
 uint8_t *session_read_all(const Session *session, Shim *shim, GError **error);
+
+/* Every eight bytes say what they were written by, so that nothing is mistaken for something else. */
+void session_fill(uint8_t *data, uint64_t length, uint64_t seed);
 
 #endif

@@ -44,6 +44,18 @@ void snapshots_free(Snapshots *snapshots)
   g_free(snapshots);
 }
 
+Snapshots *snapshots_copy(const Snapshots *snapshots)
+{
+  Snapshots *copy = snapshots_new();
+  for (guint i = 0; i < snapshots->all->len; i++) {
+    const Kept *kept = snapshots->all->pdata[i];
+    Kept *new = g_new(Kept, 1);
+    *new = (Kept){g_strdup(kept->name), g_memdup2(kept->bytes, kept->size), kept->size, g_array_copy(kept->versions)};
+    g_ptr_array_add(copy->all, new);
+  }
+  return copy;
+}
+
 /* ── what happens ── */
 
 static const Version *last_version(const Kept *kept)

@@ -13,6 +13,7 @@ typedef struct SnapshotContent {
 } SnapshotContent;
 
 Snapshots *snapshots_new(void);
+Snapshots *snapshots_copy(const Snapshots *snapshots);
 void snapshots_free(Snapshots *snapshots); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Snapshots, snapshots_free)
 

@@ -27,7 +27,7 @@ struct Shim {
   BgMode mode;
   ShimEdge file, data, backing;
   char *backing_reference;
-  unsigned corruptions; /* atomic */
+  unsigned corruptions, warnings; /* atomic */
   bool special;
   const BgSecret *secret;
 

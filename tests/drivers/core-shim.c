@@ -150,6 +150,8 @@ static void event(BgHost *host, BgEvent event, const char *message)
   (void)message;
   if (event == BG_EVENT_CORRUPT)
     __atomic_add_fetch(&shim_of(host)->corruptions, 1, __ATOMIC_RELAXED);
+  else if (event == BG_EVENT_WARNING)
+    __atomic_add_fetch(&shim_of(host)->warnings, 1, __ATOMIC_RELAXED);
 }
 
 static uint64_t host_epoch(BgHost *host)
@@ -384,6 +386,11 @@ const char *shim_backing_reference(Shim *shim)
 unsigned shim_corruptions(Shim *shim)
 {
   return __atomic_load_n(&shim->corruptions, __ATOMIC_RELAXED);
+}
+
+unsigned shim_warnings(Shim *shim)
+{
+  return __atomic_load_n(&shim->warnings, __ATOMIC_RELAXED);
 }
 
 /* ── ranges ── */

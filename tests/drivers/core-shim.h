@@ -40,6 +40,8 @@ BgBitmaps *shim_bitmaps(Shim *shim);
 const char *shim_backing_reference(Shim *shim);
 /* How often the driver said that the image contradicts itself. */
 unsigned shim_corruptions(Shim *shim);
+/* How often it warned. */
+unsigned shim_warnings(Shim *shim);
 
 /* As `special` of the setup, from now on. Not while data calls are under way. */
 void shim_set_special(Shim *shim, bool special);

@@ -9,6 +9,7 @@ need_tools qemu-img openssl
 need_helper crash-writer
 
 kills=${KILLS:-50}
+poll_interval=0.01
 seed=${KILL_SEED:-1}
 writers=3
 size=$((12 << 20))
@@ -65,13 +66,20 @@ judge_round() {
   rounds=$((rounds + 1))
 }
 
+# When to kill, in seconds: mostly early, when there is the most to allocate.
+moment() {
+  local most=100
+  ((RANDOM % 4)) || most=400
+  printf '0.%03d' $((RANDOM % most))
+}
+
 kill_rounds() {
   local i
   for ((i = 0; i < $1; i++)); do
     mount_graph mnt disk.qcow2
     cmp mnt/disk before.raw >&2 || fail "round $rounds: the mount shows something else than qemu-img"
     start_writers
-    sleep "0.$(printf %03d $((RANDOM % 400)))"
+    sleep "$(moment)"
     kill -KILL "$daemon"
     forget_daemon
     judge_round

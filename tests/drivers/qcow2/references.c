@@ -30,6 +30,13 @@ static uint32_t get32(const Walk *w, uint64_t at)
   return get64(w, at) >> 32;
 }
 
+/* Whether the 512 bytes there count and name nothing. */
+static bool is_empty(const Walk *w, uint64_t at)
+{
+  static const uint8_t zeros[512];
+  return at >= w->size || memcmp(w->bytes + at, zeros, MIN(sizeof zeros, w->size - at)) == 0;
+}
+
 static void corruption(Walk *w, const char *what, uint64_t at)
 {
   if (!w->check->corruptions++)
@@ -80,6 +87,10 @@ static void walk_l2(Walk *w, uint64_t table, bool active)
 {
   uint64_t cluster = UINT64_C(1) << w->cluster_bits;
   for (uint64_t at = table; at < table + cluster; at += w->entry_size) {
+    if (at % 512 == 0 && is_empty(w, at)) {
+      at += 512 - w->entry_size;
+      continue;
+    }
     uint64_t entry = get64(w, at), offset = entry & OFFSET_MASK;
     if (w->entry_size == 16)
       check_bitmap(w, entry, get64(w, at + 8));
@@ -135,19 +146,43 @@ static void walk_bitmap(Walk *w, uint64_t table, uint64_t entries)
   }
 }
 
+/* Where the data of the header's extension of that type lies; 0: there is none. */
+static uint64_t find_extension(const Walk *w, uint32_t type)
+{
+  uint64_t at = get32(w, 4) < 3 ? 72 : get32(w, 100);
+  for (; get32(w, at) && get32(w, at) != type; at += 8 + ((get32(w, at + 4) + 7) & ~7u))
+    ;
+  return get32(w, at) ? at + 8 : 0;
+}
+
 /* What the bitmaps extension names, where its autoclear bit is set. */
 static void walk_bitmaps(Walk *w)
 {
-  uint64_t at = get32(w, 4) < 3 || !(get64(w, 88) & 1) ? 0 : get32(w, 100);
-  for (; at && get32(w, at) && get32(w, at) != 0x23852875; at += 8 + ((get32(w, at + 4) + 7) & ~7u))
-    ;
-  if (!at || !get32(w, at))
+  uint64_t at = get32(w, 4) < 3 || !(get64(w, 88) & 1) ? 0 : find_extension(w, 0x23852875);
+  if (!at)
     return;
-  uint64_t entry = get64(w, at + 24), size = get64(w, at + 16), end = entry + size;
+  uint64_t entry = get64(w, at + 16), size = get64(w, at + 8), end = entry + size;
   refer(w, entry, size);
-  for (uint32_t left = get32(w, at + 8); left && entry < end; left--) {
+  for (uint32_t left = get32(w, at); left && entry < end; left--) {
     walk_bitmap(w, get64(w, entry), get32(w, entry + 8));
     entry = (entry + 24 + (get32(w, entry + 16) & 0xffff) + get32(w, entry + 20) + 7) & ~UINT64_C(7);
+  }
+}
+
+static void walk_encryption(Walk *w)
+{
+  uint64_t at = get32(w, 32) == 2 ? find_extension(w, 0x0537be77) : 0;
+  if (at)
+    refer(w, get64(w, at), get64(w, at + 8));
+}
+
+static void find_leaks(Walk *w, uint64_t first, uint64_t count)
+{
+  for (uint64_t i = first; i < first + count; i++) {
+    if (refcount(w, i) <= GPOINTER_TO_SIZE(g_hash_table_lookup(w->references, GSIZE_TO_POINTER(i))))
+      continue;
+    w->check->leaks++;
+    w->check->leaks_beyond += i << w->cluster_bits >= w->size;
   }
 }
 
@@ -161,12 +196,12 @@ static void compare_refcounts(Walk *w)
   while (g_hash_table_iter_next(&iter, &key, &value))
     if (GPOINTER_TO_SIZE(value) > refcount(w, GPOINTER_TO_SIZE(key)))
       corruption(w, "refcount too low", GPOINTER_TO_SIZE(key) << w->cluster_bits);
-  for (uint64_t i = 0; i < entries; i++)
-    for (uint64_t j = 0; get64(w, get64(w, 48) + i * 8) && j < per_block; j++) {
-      uint64_t cluster = i * per_block + j;
-      if (refcount(w, cluster) > GPOINTER_TO_SIZE(g_hash_table_lookup(w->references, GSIZE_TO_POINTER(cluster))))
-        w->check->leaks++;
-    }
+  for (uint64_t i = 0; i < entries; i++) {
+    uint64_t block = get64(w, get64(w, 48) + i * 8);
+    for (uint64_t at = 0; block && at < UINT64_C(1) << w->cluster_bits; at += 512)
+      if (!is_empty(w, block + at))
+        find_leaks(w, i * per_block + (at * 8 >> w->refcount_order), 512 * 8 >> w->refcount_order);
+  }
 }
 
 void references_check(const uint8_t *bytes, uint64_t size, ImageCheck *check)
@@ -189,6 +224,7 @@ void references_check(const uint8_t *bytes, uint64_t size, ImageCheck *check)
   walk_l1(&w, get64(&w, 40), get32(&w, 36), true);
   walk_snapshots(&w);
   walk_bitmaps(&w);
+  walk_encryption(&w);
   compare_refcounts(&w);
   g_hash_table_unref(w.references);
 }

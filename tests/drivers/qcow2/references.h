@@ -8,6 +8,7 @@
 typedef struct ImageCheck {
   unsigned corruptions; /* references beyond the refcount, false flags, false offsets */
   unsigned leaks;
+  unsigned leaks_beyond; /* of these past the file's end, where others do not look */
   char first[128]; /* the first corruption, in words */
 } ImageCheck;
 
