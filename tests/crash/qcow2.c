@@ -58,7 +58,7 @@ static uint64_t number_of(const char *printed, const char *key)
 
 static bool check_by_qemu(const QemuImg *qemu, CrashCount *count, GError **error)
 {
-  const char *arguments[] = {"-q", "--output=json", qemu->node, NULL};
+  const char *arguments[] = {"--output=json", qemu->node, NULL};
   g_autofree char *printed = NULL, *said = NULL;
   int status = qemu_img_run("check", arguments, &printed, &said, error);
   if (status < 0)
@@ -175,10 +175,10 @@ const CrashFormat crash_qcow2[] = {
      .size = 2 MiB, .reach = 512 KiB, .step = 3 KiB, .operations = 150, .prepare = take_snapshot, .snapshots = true},
     {QCOW2, .name = "64k-refcount8", .create_options = OPTIONS("cluster_size", "64K", "refcount_bits", "8"),
      .size = 4 MiB, .reach = 2 MiB, .step = 48 KiB, .operations = 120},
-    {QCOW2, .name = "2m", .create_options = OPTIONS("cluster_size", "2M"), .size = 6 MiB, .reach = 6 MiB,
-     .step = 256 KiB, .operations = 60},
-    {QCOW2, .name = "2m-snapshot", .create_options = OPTIONS("cluster_size", "2M"), .size = 6 MiB, .reach = 6 MiB,
-     .step = 256 KiB, .operations = 60, .prepare = take_snapshot, .snapshots = true},
+    {QCOW2, .name = "2m", .create_options = OPTIONS("cluster_size", "2M"), .size = 4 MiB, .reach = 4 MiB,
+     .step = 256 KiB, .operations = 40},
+    {QCOW2, .name = "2m-snapshot", .create_options = OPTIONS("cluster_size", "2M"), .size = 4 MiB, .reach = 4 MiB,
+     .step = 256 KiB, .operations = 40, .prepare = take_snapshot, .snapshots = true},
     {QCOW2, .name = "512-compressed", .create_options = OPTIONS("cluster_size", "512"), .open_options = SMALL_CACHES,
      .size = 1 MiB, .reach = 256 KiB, .step = 2 KiB, .operations = 150, .special = true},
     {QCOW2, .name = "4k-compressed-snapshot", .create_options = OPTIONS("cluster_size", "4K"), .size = 2 MiB,

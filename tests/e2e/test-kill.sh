@@ -1,7 +1,8 @@
 #!/bin/bash
 # kill -9 of the daemon, at any time and at a given write: the image is never corrupt, what was fsynced is there, nothing else
 # shows up, and the image can be mounted and written again.
-# KILLS is how many there are at random times (default 50), KILL_SEED what the times and the writers begin with.
+# KILLS is how many there are at random times (default 50), KILL_SEED what the times and the writers begin with; WRITE_KILLS how many
+# there are at writes number 1, 2, 3 … (default: 15 between 1 and 86).
 . "$(dirname "$0")/lib.sh"
 need_fuse
 need_root
@@ -110,7 +111,12 @@ fi
 note "kills at given writes"
 make_image cluster_size=4k backing
 before=$rounds
-for nth in 1 2 3 4 5 7 9 12 16 21 28 37 49 65 86; do
+if [[ -n ${WRITE_KILLS:-} ]]; then
+  mapfile -t writes < <(seq "$WRITE_KILLS")
+else
+  writes=(1 2 3 4 5 7 9 12 16 21 28 37 49 65 86)
+fi
+for nth in "${writes[@]}"; do
   runner=(strace -f -o strace.log -e "trace=pwrite64,pwritev,pwritev2"
     -e "inject=pwrite64,pwritev,pwritev2:signal=KILL:when=$nth")
   mount_graph mnt disk.qcow2
