@@ -252,17 +252,28 @@ static void info_free(gpointer data)
   g_free(data);
 }
 
+GPtrArray *bg_bitmap_infos_new(void)
+{
+  return g_ptr_array_new_with_free_func(info_free);
+}
+
+BgBitmapInfo *bg_bitmap_info_new(const char *name, unsigned granularity_bits)
+{
+  BgBitmapInfo *info = g_new0(BgBitmapInfo, 1);
+  info->name = g_strdup(name);
+  info->granularity = granularity_bits < 63 ? UINT64_C(1) << granularity_bits : 0;
+  return info;
+}
+
 GPtrArray *bg_bitmaps_look(BgBitmaps *bitmaps)
 {
-  GPtrArray *infos = g_ptr_array_new_with_free_func(info_free);
+  GPtrArray *infos = bg_bitmap_infos_new();
   pthread_mutex_lock(&bitmaps->lock);
   for (guint i = 0; i < bitmaps->list->len; i++) {
     const BgBitmap *bitmap = bitmaps->list->pdata[i];
     if (bitmap->internal)
       continue;
-    BgBitmapInfo *info = g_new0(BgBitmapInfo, 1);
-    info->name = g_strdup(bitmap->name);
-    info->granularity = bitmap->granularity_bits < 64 ? UINT64_C(1) << bitmap->granularity_bits : 0;
+    BgBitmapInfo *info = bg_bitmap_info_new(bitmap->name, bitmap->granularity_bits);
     info->persistent = bitmap->persistent;
     info->recording = atomic_load(&bitmap->recording);
     info->inconsistent = atomic_load(&bitmap->inconsistent);

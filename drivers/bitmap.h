@@ -46,6 +46,10 @@ typedef struct BgBitmapInfo {
   bool recording, persistent, inconsistent;
 } BgBitmapInfo;
 
+/* A list of infos that frees them; and one of them, with nothing in it that is dirty. A granularity that no number holds is 0. */
+GPtrArray *bg_bitmap_infos_new(void);
+BgBitmapInfo *bg_bitmap_info_new(const char *name, unsigned granularity_bits);
+
 BgBitmaps *bg_bitmaps_new(void);
 void bg_bitmaps_free(BgBitmaps *bitmaps); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BgBitmaps, bg_bitmaps_free)

@@ -222,6 +222,10 @@ struct BgDriver {
   /* Facts beside options. NULL: none. */
   void (*info)(void *instance, BgInfo *info);
 
+  /* Dirty bitmaps that the image keeps while the node is not writable, so that they are not among BgHost.bitmaps: BgBitmapInfo *, the
+   * caller's. May read the image. NULL, as an answer too: none. */
+  GPtrArray *(*kept_bitmaps)(void *instance);
+
   /* PROTOCOL: the host file's stat, or one whose owner and mode say who could reach the storage by himself; -errno where there is
    * none. NULL: no host file. Never blocks. */
   int (*host_stat)(void *instance, struct stat *st);

@@ -187,15 +187,25 @@ static void unmark(BgNode *node)
   bg_graph_unlock(node->graph);
 }
 
+static void add_kept_bitmaps(BgSeenNode *seen, GPtrArray *kept)
+{
+  if (kept)
+    g_ptr_array_extend_and_steal(seen->bitmaps, kept);
+}
+
 static void ask_driver(BgSeenNode *seen)
 {
   BgNode *node = seen->node;
   Facts facts = {{add_fact}, seen->facts};
-  if (!node->driver->info || !try_mark(node))
+  bool marked = try_mark(node);
+  seen->bitmaps = bg_bitmaps_look(node->host.bitmaps);
+  if (!marked)
     return;
   pthread_rwlock_rdlock(&node->life);
-  if (node->instance)
+  if (node->instance && node->driver->info)
     node->driver->info(node->instance, &facts.info);
+  if (node->instance && node->driver->kept_bitmaps)
+    add_kept_bitmaps(seen, node->driver->kept_bitmaps(node->instance));
   pthread_rwlock_unlock(&node->life);
   unmark(node);
 }
@@ -212,7 +222,6 @@ BgInventory *bg_inventory_take(BgGraph *graph)
     seen->size = bg_node_size(seen->node);
     seen->allocated = bg_node_allocated(seen->node);
     ask_driver(seen);
-    seen->bitmaps = bg_bitmaps_look(seen->node->host.bitmaps);
     seen->snapshots = bg_node_first_snapshots(seen->node, BG_VIEWS_MAX, &seen->snapshot_count);
   }
   return inventory;

@@ -42,7 +42,7 @@ struct BgSeenNode {
   GPtrArray *users;      /* BgSeenUser * */
   GPtrArray *options;    /* BgSeenOption *: the ones every node has, then the driver's; unset strings are left out */
   GPtrArray *facts;      /* BgSeenFact *: the driver's `info`; empty while the node is being changed */
-  GPtrArray *bitmaps;    /* BgBitmapInfo *: the node's dirty bitmaps */
+  GPtrArray *bitmaps;    /* BgBitmapInfo *: the node's dirty bitmaps, and those that only its image has now */
   GPtrArray *snapshots;  /* BgSnapshot *: those in the image that may be shown; NULL: the driver has none */
   size_t snapshot_count; /* of all in the image */
   BgNodeState state;

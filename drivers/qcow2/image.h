@@ -338,7 +338,9 @@ bool qcow2_l1_compare(Qcow2 *q, const Qcow2Header *header, bool *same, GError **
 bool qcow2_writer_load(Qcow2 *q, const Qcow2Header *header, GError **error);
 void qcow2_writer_drop(Qcow2 *q);
 
-/* ── bitmaps.c, bitmaps-load.c, bitmaps-store.c ── */
+/* ── bitmaps.c, bitmaps-list.c, bitmaps-load.c, bitmaps-store.c ── */
+
+GPtrArray *qcow2_kept_bitmaps(void *instance);
 
 /* Marks on disk, durably, each bitmap that is going to differ from it as in use: those that record, or `all`. 0 or -errno; after an error it
  * is owed: nobody may write before it was done. */

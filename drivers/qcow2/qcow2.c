@@ -286,6 +286,7 @@ const BgDriver bg_driver_qcow2 = {
     .change_abort = qcow2_change_abort,
     .can_change = qcow2_can_change,
     .info = qcow2_info,
+    .kept_bitmaps = qcow2_kept_bitmaps,
     .create_options = qcow2_create_options,
     .create_options_size = sizeof(Qcow2CreateOptions),
     .create = qcow2_create,

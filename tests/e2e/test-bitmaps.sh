@@ -89,6 +89,24 @@ assert_equal "$(dirty disk.qcow2 off)" "0+65536"
 assert_equal "$(dirty disk.qcow2 coarse)" "0+2097152 4194304+1048576 6291456+2097152" "what does not record any more stays"
 assert_clean disk.qcow2
 
+note "a read-only mount tells of them as a writer does"
+listed() {
+  jq -c '.nodes[] | select(."node-name" == "disk") | ."dirty-bitmaps"' mnt/.graph/nodes.json
+}
+mount_graph mnt --read-only disk.qcow2
+listed >reader
+unmount mnt
+mount_graph mnt disk.qcow2
+listed >before
+exec 7<>mnt/disk
+listed >writer
+exec 7>&-
+wait_for 10 "the image is given back" open_read_only "$daemon" disk.qcow2
+listed >after
+unmount mnt
+[[ $(jq -c 'map(.name)' reader) == '["fine","coarse","off"]' ]] || fail "not listed: $(cat reader)"
+for list in before writer after; do diff reader $list >&2 || fail "the list of a $list differs"; done
+
 note "another size"
 make_image cluster_size=512
 mount_graph mnt disk.qcow2

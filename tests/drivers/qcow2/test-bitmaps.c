@@ -114,6 +114,49 @@ Test(qcow2_bitmaps, a_writer_keeps_them)
   }
 }
 
+/* What a reader can tell of one. */
+static BgBitmapInfo kept(Image *image, const char *name)
+{
+  g_autoptr(GPtrArray) infos = bg_driver_find("qcow2")->kept_bitmaps(image_instance(image));
+  cr_assert_not_null(infos);
+  for (guint i = 0; i < infos->len; i++) {
+    BgBitmapInfo info = *(BgBitmapInfo *)infos->pdata[i];
+    if (strcmp(info.name, name) == 0) {
+      info.name = NULL;
+      return info;
+    }
+  }
+  cr_assert_fail("no bitmap %s is kept", name);
+  return (BgBitmapInfo){0};
+}
+
+Test(qcow2_bitmaps, readers_are_told_what_is_kept)
+{
+  static const char *const scripts[] = {MAKE("512", "4M"), MAKE("64k", "4M"), MAKE("512", "4100k")};
+  for (unsigned i = 0; i < G_N_ELEMENTS(scripts); i++) {
+    g_autoptr(BgChild) file = image_require_shell(scripts[i]);
+    Image *image = image_open(file, NULL, NULL, 0, NULL);
+    const BgBitmapInfo clean = kept(image, "a"), off = kept(image, "off");
+    cr_assert(clean.count == 0 && clean.recording && clean.persistent && !clean.inconsistent);
+    cr_assert(off.count == 0 && !off.recording && !off.inconsistent);
+    cr_assert(image_set_writable(image, true, NULL));
+    cr_assert_null(bg_driver_find("qcow2")->kept_bitmaps(image_instance(image)), "the core has them");
+    bg_bitmaps_mark(image_bitmaps(image), 5000, 1000);
+    bg_bitmaps_mark(image_bitmaps(image), 1 << 20, 4 << 20); /* to the end, whatever that is */
+    const BgBitmapInfo fine = look(image, "a"), coarse = look(image, "b");
+    cr_assert(image_set_writable(image, false, NULL));
+    cr_assert_eq(kept(image, "a").count, fine.count);
+    cr_assert_eq(kept(image, "b").count, coarse.count);
+    cr_assert_eq(kept(image, "b").granularity, coarse.granularity);
+    qcow2_put64(mem_child_data(file) + qcow2_get64(entry(file, "a")), 0xff);
+    cr_assert(kept(image, "a").inconsistent && !kept(image, "b").inconsistent);
+    mem_child_fail(file, MEM_PREADV, 1, EIO, true);
+    cr_assert(kept(image, "b").inconsistent);
+    mem_child_fail(file, 0, 0, 0, false);
+    image_close(image);
+  }
+}
+
 /* All ones and all zeros take no space. */
 Test(qcow2_bitmaps, uniform_parts_take_no_space)
 {
