@@ -2,7 +2,7 @@
 # Options that make other graphs: --blockdev in both syntaxes, --snapshot, --format, names.
 . "$(dirname "$0")/lib.sh"
 need_fuse
-need_tools qemu-img qemu-io openssl
+need_tools qemu-img qemu-io openssl jq
 
 random_bytes 4M 11 >content.raw
 qemu-img convert -f raw -O qcow2 content.raw disk.qcow2
@@ -41,6 +41,19 @@ unmount mnt
 mount_graph mnt --blockdev driver=qcow2,node-name=overlay,backing=,file.driver=file,file.filename=overlay.qcow2,auto-read-only=on
 cmp mnt/overlay <(head -c 4M /dev/zero)
 unmount mnt
+
+note "overlap-check as an object"
+mount_graph mnt --blockdev '{"driver": "qcow2", "node-name": "disk", "auto-read-only": true, "file": {"driver": "file", "filename": "disk.qcow2"},
+  "overlap-check": {"template": "none", "main-header": true, "active-l1": false, "inactive-l2": true}}'
+assert_equal "$(jq -c '.nodes[] | select(."node-name" == "disk") | .options | [."overlap-check.template", ."overlap-check.main-header",
+  ."overlap-check.active-l1", ."overlap-check.inactive-l2"]' mnt/.graph/nodes.json)" '["none","on","off","on"]' "the options"
+printf x | dd of=mnt/disk bs=1 seek=5 conv=notrunc status=none
+printf x | dd of=content.raw bs=1 seek=5 conv=notrunc status=none
+unmount mnt
+assert_clean disk.qcow2
+assert_content qcow2 disk.qcow2 content.raw
+assert_fails "main-header" "$BLOCKGRAPHFS" -f --blockdev '{"driver": "qcow2", "node-name": "disk", "overlap-check": {"main-header": 7},
+  "file": {"driver": "file", "filename": "disk.qcow2"}}' mnt
 
 note "null-co"
 mount_graph mnt --blockdev driver=null-co,node-name=nothing,size=1M,read-zeroes=on

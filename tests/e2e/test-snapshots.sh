@@ -181,3 +181,41 @@ exec 8<>mnt/disk
 refused "held by process" -c x disk.qcow2
 exec 8<&-
 unmount mnt
+
+note "QEMU beside a mount: it may look, and cannot take or delete any"
+rm -f disk.qcow2
+qemu-img create -q -f qcow2 disk.qcow2 4M
+qemu-io -c 'write -P 1 0 4M' disk.qcow2 >/dev/null
+theirs -c old disk.qcow2
+raw_of disk.qcow2 old plain.raw
+# beside OPTION…: qemu-img sees the one snapshot there is, and is kept from changing that; -U goes past the locks of a writer.
+beside() {
+  assert_equal "$(qemu-img snapshot "$@" -l disk.qcow2 | grep -c old)" 1 "the list that QEMU sees"
+  assert_fails 'Failed to get "?(shared )?"?write" lock' qemu-img snapshot -c new disk.qcow2
+  assert_fails 'Failed to get "?(shared )?"?write" lock' qemu-img snapshot -d old disk.qcow2
+}
+mount_graph mnt --read-only disk.qcow2
+exec 8<mnt/disk
+beside
+exec 8<&-
+unmount mnt
+mount_graph mnt disk.qcow2
+beside
+exec 8<>mnt/disk
+dd if=/dev/urandom of=mnt/disk bs=64k count=20 seek=3 conv=notrunc status=none
+cp mnt/disk now.raw
+beside -U
+assert_fails "lock" qemu-img snapshot -l disk.qcow2
+sync mnt/disk
+qemu-img convert -U -O raw -l snapshot.name=old disk.qcow2 read.raw
+cmp read.raw plain.raw
+exec 8>&-
+wait_for 10 "the image is given back" open_read_only "$daemon" disk.qcow2
+beside
+cmp mnt/disk now.raw
+cmp mnt/disk@old plain.raw
+unmount mnt
+check_sound disk.qcow2
+theirs -c new disk.qcow2
+raw_of disk.qcow2 new read.raw
+cmp read.raw now.raw

@@ -486,24 +486,19 @@ static void cow_abort(void *instance, const BgReservation *reservation)
   (void)instance, (void)reservation;
 }
 
+/* What cow and coded do alike. */
+#define COW_CALLS                                                                                                      \
+  .kind = BG_KIND_FORMAT, .children = cow_children, .close = cow_close, .change_open = cow_change_open,                \
+  .change_settle = cow_change_settle, .change_commit = cow_change_commit, .change_abort = cow_change_abort,            \
+  .limits = cow_limits, .size = cow_size, .map = cow_map, .reserve = cow_reserve, .commit = cow_commit,                \
+  .abort = cow_abort
+
 const BgDriver bg_driver_cow = {
     .name = "cow",
     .summary = "copy on write, for tests",
-    .kind = BG_KIND_FORMAT,
-    .children = cow_children,
     .open = cow_open,
-    .close = cow_close,
-    .change_open = cow_change_open,
-    .change_settle = cow_change_settle,
-    .change_commit = cow_change_commit,
-    .change_abort = cow_change_abort,
-    .limits = cow_limits,
-    .size = cow_size,
-    .map = cow_map,
     .pwritev_special = cow_pwritev_special,
-    .reserve = cow_reserve,
-    .commit = cow_commit,
-    .abort = cow_abort,
+    COW_CALLS,
 };
 
 /* ── coded: cow, whose storage holds each unit so that every byte depends on all before it in the unit, and on the place ── */
@@ -552,23 +547,11 @@ static int coded_decode(void *instance, void *buffer, size_t length, uint64_t no
 
 const BgDriver bg_driver_coded = {
     .name = "coded",
-    .summary = "copy on write, for tests",
-    .kind = BG_KIND_FORMAT,
-    .children = cow_children,
+    .summary = "copy on write, encoded, for tests",
     .open = coded_open,
     .decode = coded_decode,
     .encode = coded_encode,
-    .close = cow_close,
-    .change_open = cow_change_open,
-    .change_settle = cow_change_settle,
-    .change_commit = cow_change_commit,
-    .change_abort = cow_change_abort,
-    .limits = cow_limits,
-    .size = cow_size,
-    .map = cow_map,
-    .reserve = cow_reserve,
-    .commit = cow_commit,
-    .abort = cow_abort,
+    COW_CALLS,
 };
 
 /* ── pass ── */
@@ -619,4 +602,13 @@ GError *add_fails(BgGraph *graph, const char *options)
   cr_assert_null(bg_graph_add(graph, dict, &error), "%s", options);
   cr_assert_not_null(error);
   return error;
+}
+
+void assert_holds(BgUser *user, const uint8_t *shadow, size_t size)
+{
+  g_autofree uint8_t *data = g_malloc(size + 10);
+  struct iovec iov = {data, size + 10};
+  cr_assert_eq(bg_user_preadv(user, &iov, 1, 0), (ssize_t)size);
+  for (size_t i = 0; i < size; i++)
+    cr_assert_eq(data[i], shadow[i], "at %zu: %u, not %u", i, data[i], shadow[i]);
 }

@@ -9,7 +9,7 @@
 #ifndef BG_TEST_FAKE_DRIVERS_H
 #define BG_TEST_FAKE_DRIVERS_H
 
-#include "graph/graph.h"
+#include "graph/user.h"
 
 #define CODED_UNIT  512u /* of what coded keeps in another form */
 #define COW_CLUSTER 4096u
@@ -57,5 +57,8 @@ extern const BgDriver bg_driver_mem, bg_driver_coded, bg_driver_cow, bg_driver_p
 BgNode *add_node(BgGraph *graph, const char *options);
 /* The error of bg_graph_add() with these options; fails the test if there is none. */
 GError *add_fails(BgGraph *graph, const char *options);
+
+/* Asserts that the node ends after `size` bytes, and what they are. */
+void assert_holds(BgUser *user, const uint8_t *shadow, size_t size);
 
 #endif

@@ -43,6 +43,14 @@ Test(blockdev, pairs)
   check("driver=raw,", "driver=raw");
 }
 
+/* As QEMU has it: an enumeration, or an object of booleans. */
+Test(blockdev, an_object_in_the_place_of_a_value)
+{
+  check("{\"driver\": \"qcow2\", \"overlap-check\": \"none\"}", "driver=qcow2|overlap-check=none");
+  check("{\"overlap-check\": {\"template\": \"none\", \"main-header\": true, \"active-l2\": false}}",
+        "overlap-check.template=none|overlap-check.main-header=on|overlap-check.active-l2=off");
+}
+
 Test(blockdev, values_of_pairs)
 {
   check("file=a=b", "file=a=b");
