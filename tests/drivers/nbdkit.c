@@ -67,6 +67,14 @@ void nbd_server_start(NbdServer *server, const char *arguments)
   cr_assert(listens(server), "nbdkit %s does not listen", arguments);
 }
 
+void nbd_server_hang(NbdServer *server)
+{
+  int status;
+  kill(server->pid, SIGSTOP);
+  cr_assert_eq(waitpid(server->pid, &status, WUNTRACED), server->pid);
+  cr_assert(WIFSTOPPED(status));
+}
+
 void nbd_server_kill(NbdServer *server)
 {
   if (server->pid == 0)

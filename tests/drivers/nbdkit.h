@@ -20,6 +20,8 @@ void nbd_server_clear(NbdServer *server);
 
 /* `nbdkit ARGUMENT…` on the socket, in the words of a shell; "$FILE" is the file. Returns when it listens. */
 void nbd_server_start(NbdServer *server, const char *arguments);
+/* SIGSTOP: returns when it answers nothing any more. */
+void nbd_server_hang(NbdServer *server);
 /* kill -9. */
 void nbd_server_kill(NbdServer *server);
 

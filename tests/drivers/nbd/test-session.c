@@ -92,7 +92,7 @@ Test(nbd_session, a_server_that_hangs_is_abandoned_at_once)
   nbd_server_start(&server, "memory 4M");
   BgNbdSession *s = nbd_server_connect(&server, 600);
   cr_assert_not(bg_nbd_session_abandon(s), "nobody waits");
-  kill(server.pid, SIGSTOP);
+  nbd_server_hang(&server);
   Reader reader = {s};
   pthread_t thread;
   pthread_create(&thread, NULL, read_one, &reader);
@@ -119,7 +119,7 @@ Test(nbd_session, taking_leave_of_a_server_that_hangs_does_not)
   nbd_server_init(&server, SIZE);
   nbd_server_start(&server, "memory 4M");
   BgNbdSession *s = nbd_server_connect(&server, 600);
-  kill(server.pid, SIGSTOP);
+  nbd_server_hang(&server);
   int64_t start = g_get_monotonic_time();
   bg_nbd_session_free(s);
   cr_assert_lt(g_get_monotonic_time() - start, 5 * G_USEC_PER_SEC);
