@@ -209,10 +209,10 @@ struct BgDriver {
    * EROFS … Changes nothing. NULL: always. */
   bool (*can_change)(void *instance, const BgMode *mode, GError **error);
 
-  /* Every data call, and every flush of a change, that waits for somebody else ends now, with an error; later ones do not wait
-   * either until he has answered again. What was acknowledged stays so. True if any waited. Any thread, beside all other calls but open and
-   * close; never blocks. NULL iff `waits` is false. */
-  bool (*abandon)(void *instance);
+  /* If somebody else has been waited for and has kept silent for `silence` ms: every data call, and every flush of a change, that
+   * waits for him ends now, with an error; later ones do not wait either until he has answered again. What was acknowledged stays so. True
+   * if any waited so long. Any thread, beside all other calls but open and close; never blocks. NULL iff `waits` is false. */
+  bool (*abandon)(void *instance, unsigned silence);
 
   /* The permissions to take on `child` and share of it, from what parties above hold (`perm`) and share (`shared`) of the node.
    * `writable`: the node is or becomes writable. NULL: by role (graph/perm.h). */

@@ -30,7 +30,8 @@ typedef struct BgfsFs {
   BgfsChanges *changes;
   BgfsClosing *closing;
   BgfsOpened *opened;
-  bool read_only; /* the whole mount: no file shows `w` */
+  struct BgfsWatch *watch; /* see waiting.h */
+  bool read_only;          /* the whole mount: no file shows `w` */
   BgfsCachingPolicy caching;
   char *directory;                /* where file names given relative begin */
   const char *qmp;                /* absolute path of the control socket; NULL: none; not owned */

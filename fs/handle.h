@@ -11,6 +11,8 @@ typedef struct BgfsHandle {
   char *text; /* of a file of .graph/, as it was when it was opened */
   BgfsCache cache;
   uint64_t generation; /* the node's when it was opened */
+  unsigned under_way;  /* the watch's: requests on the file's pool; see waiting.h */
+  BgfsTask *release;   /* the watch's: for when there are none any more */
 } BgfsHandle;
 
 static inline BgfsHandle *bgfs_handle(const struct fuse_file_info *fi)

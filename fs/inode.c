@@ -9,6 +9,7 @@ struct BgfsInodes {
 static void inode_free(gpointer data)
 {
   BgfsInode *inode = data;
+  bgfs_pool_clear(&inode->pool);
   bgfs_file_clear(&inode->file);
   bgfs_serial_clear(&inode->serial);
   g_free(inode);
@@ -33,6 +34,12 @@ void bgfs_inodes_free(BgfsInodes *inodes)
   g_free(inodes);
 }
 
+void bgfs_inodes_finish(BgfsInodes *inodes)
+{
+  for (guint i = 0; i < inodes->all->len; i++)
+    bgfs_pool_finish(&((BgfsInode *)inodes->all->pdata[i])->pool);
+}
+
 static BgfsInode *add(BgfsInodes *inodes, BgNode *node)
 {
   BgfsInode *inode = g_new0(BgfsInode, 1);
@@ -41,6 +48,7 @@ static BgfsInode *add(BgfsInodes *inodes, BgNode *node)
   inode->file.node = node;
   inode->caching.generation = UINT64_MAX;
   bgfs_serial_init(&inode->serial);
+  bgfs_pool_init(&inode->pool);
   g_ptr_array_add(inodes->all, inode);
   g_hash_table_insert(inodes->by_node, node, inode);
   return inode;

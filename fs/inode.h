@@ -6,6 +6,7 @@
 #include "fs/caching.h"
 #include "fs/changes.h"
 #include "fs/file.h"
+#include "fs/pool.h"
 
 #define BGFS_INO_ROOT    1
 #define BGFS_INO_GRAPH   2  /* .graph */
@@ -21,6 +22,7 @@ typedef struct BgfsInode {
   BgfsFile file; /* touched only by the tasks of `serial` */
   BgfsCaching caching;
   int backing_id; /* what the kernel calls the host's file for passthrough; 0: none. Touched only by the tasks of `serial` */
+  BgfsPool pool;     /* for requests that may wait for somebody else */
   BgfsSerial serial; /* opens, releases and attribute changes, one after the other */
 } BgfsInode;
 
@@ -31,6 +33,9 @@ BgfsInodes *bgfs_inodes_new(void);
 /* No task of an inode may be left. Frees users that handles still held (an unmount does not wait for them). NULL
  * is fine. */
 void bgfs_inodes_free(BgfsInodes *inodes);
+
+/* Waits until no request is on any pool, for good: none comes any more. */
+void bgfs_inodes_finish(BgfsInodes *inodes);
 
 /* The node's inode, made at the first call. */
 BgfsInode *bgfs_inodes_of_node(BgfsInodes *inodes, BgNode *node);

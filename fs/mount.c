@@ -13,11 +13,14 @@
 #include "fs/qmp/server.h"
 #include "fs/session.h"
 #include "fs/signals.h"
+#include "fs/waiting.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { SILENCE = 5000 /* ms: how long a server may think while a mount ends */ };
 
 /* One mount, from its options to its end. */
 typedef struct Mount {
@@ -66,6 +69,7 @@ static void on_signal(void *data, int signal)
     _exit(EXIT_FAILURE);
   }
   if (mount->session && mount->signals_seen++ == 0) {
+    bg_graph_hurry(mount->fs.graph, SILENCE);
     bgfs_session_detach(mount->session);
   } else if (mount->session) {
     bgfs_notify_stop(mount->fs.notify); /* while requests are still answered: see notify.h */
@@ -82,6 +86,7 @@ static void fs_init(Mount *mount)
   fs->changes = bgfs_changes_new();
   fs->closing = bgfs_closing_new();
   fs->opened = bgfs_opened_new();
+  fs->watch = bgfs_watch_new();
   fs->read_only = mount->options->read_only;
   fs->caching = mount->options->caching;
   bgfs_busy_poll_init(&fs->busy_poll);
@@ -177,7 +182,10 @@ static bool stop(Mount *mount)
 
   stop_qmp(mount);
   bgfs_notify_stop(fs->notify);
+  bg_graph_hurry(fs->graph, SILENCE);
+  bgfs_inodes_finish(fs->inodes);
   bgfs_changes_free(fs->changes);
+  bgfs_watch_free(fs->watch);
   bgfs_session_free(session);
   bgfs_opened_free(fs->opened);
   bgfs_inodes_free(fs->inodes);

@@ -2,6 +2,7 @@
 #include "fs/handle.h"
 #include "fs/ops.h"
 #include "fs/virtual.h"
+#include "fs/waiting.h"
 
 #include <fcntl.h>
 
@@ -113,21 +114,6 @@ void bgfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   bgfs_changes_submit(fs->changes, &inode->serial, &open->task);
 }
 
-/* Comes at every close of every copy of the descriptor; RELEASE follows the last one, some time later. */
-void bgfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-  (void)ino;
-  BgfsHandle *handle = bgfs_handle(fi);
-  int result = 0;
-  if (handle->inode) {
-    bgfs_handle_in_use(handle);
-    if (handle->access & BGFS_WRITE)
-      result = bg_user_write_back(handle->user);
-    bgfs_closing_begin(bgfs_fs(req)->closing, handle);
-  }
-  fuse_reply_err(req, -result);
-}
-
 static void run_release(BgfsTask *task)
 {
   ReleaseTask *release = (ReleaseTask *)task;
@@ -148,5 +134,5 @@ void bgfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   bgfs_handle_in_use(handle);
   ReleaseTask *release = g_new0(ReleaseTask, 1);
   *release = (ReleaseTask){{run_release}, req, bgfs_fs(req), handle};
-  bgfs_changes_submit(release->fs->changes, &handle->inode->serial, &release->task);
+  bgfs_waiting_release(release->fs, handle, &release->task);
 }

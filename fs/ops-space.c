@@ -3,6 +3,7 @@
 #include "fs/handle.h"
 #include "fs/ops.h"
 #include "fs/space.h"
+#include "fs/waiting.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +40,24 @@ static void submit_grow(fuse_req_t req, BgfsHandle *handle, BgfsFallocate action
   bgfs_changes_submit(bgfs_fs(req)->changes, &handle->inode->serial, &grow->task);
 }
 
+static BgUserZero zero_flags(BgfsFallocate action)
+{
+  return action == BGFS_FALLOCATE_PUNCH ? BG_USER_ZERO_MAY_UNMAP : BG_USER_ZERO_NONE;
+}
+
+static int64_t run_zero(BgfsWaiting *waiting)
+{
+  return bg_user_zero(waiting->handle->user, waiting->offset, waiting->length, (BgUserZero)waiting->mode);
+}
+
+static void reply_zero(fuse_req_t req, int64_t result, const BgfsWaiting *waiting)
+{
+  (void)waiting;
+  fuse_reply_err(req, (int)-result);
+}
+
+static const BgfsWork zero_work = {run_zero, reply_zero};
+
 void bgfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
 {
   (void)ino;
@@ -55,14 +74,30 @@ void bgfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, o
     submit_grow(req, handle, action, offset, length);
   else if (action == BGFS_FALLOCATE_REFUSE)
     fuse_reply_err(req, EOPNOTSUPP);
+  else if (bgfs_may_wait(handle))
+    bgfs_waiting_submit(
+        req, handle,
+        &(BgfsWaiting){.work = &zero_work, .offset = offset, .length = length, .mode = zero_flags(action)});
   else
-    fuse_reply_err(req, -bg_user_zero(handle->user, offset, length,
-                                      action == BGFS_FALLOCATE_PUNCH ? BG_USER_ZERO_MAY_UNMAP : BG_USER_ZERO_NONE));
+    fuse_reply_err(req, -bg_user_zero(handle->user, offset, length, zero_flags(action)));
+}
+
+/* ── seeking ── */
+
+/* Who waits for the answer: through the file's pool, or not. */
+typedef struct Caller {
+  fuse_req_t req;
+  BgfsWaiting *waiting; /* NULL: not */
+} Caller;
+
+static bool has_given_up(const Caller *caller)
+{
+  return caller->waiting ? bgfs_waiting_given_up(caller->waiting) : fuse_req_interrupted(caller->req);
 }
 
 /* The first offset from `offset` on that is a hole, or data; the end of the node counts as a hole. Negative:
  * -errno. */
-static int64_t seek(fuse_req_t req, BgUser *user, uint64_t offset, uint64_t size, bool hole)
+static int64_t seek(const Caller *caller, BgUser *user, uint64_t offset, uint64_t size, bool hole)
 {
   while (offset < size) {
     BgStatus status;
@@ -72,11 +107,28 @@ static int64_t seek(fuse_req_t req, BgUser *user, uint64_t offset, uint64_t size
     if (status.zero == hole)
       return offset;
     offset += status.length;
-    if (fuse_req_interrupted(req))
+    if (has_given_up(caller))
       return -EINTR;
   }
   return hole ? (int64_t)size : -ENXIO;
 }
+
+static void reply_seek(fuse_req_t req, int64_t result, const BgfsWaiting *waiting)
+{
+  (void)waiting;
+  if (result < 0)
+    fuse_reply_err(req, (int)-result);
+  else
+    fuse_reply_lseek(req, result);
+}
+
+static int64_t run_seek(BgfsWaiting *waiting)
+{
+  const Caller caller = {.waiting = waiting};
+  return seek(&caller, waiting->handle->user, waiting->offset, waiting->length, waiting->mode == SEEK_HOLE);
+}
+
+static const BgfsWork seek_work = {run_seek, reply_seek};
 
 void bgfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
@@ -92,14 +144,16 @@ void bgfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, str
     result = -ENXIO;
   else if (!handle->inode)
     result = whence == SEEK_HOLE ? size : offset;
-  else
-    result = seek(req, handle->user, offset, size, whence == SEEK_HOLE);
-
-  if (result < 0)
-    fuse_reply_err(req, -result);
-  else
-    fuse_reply_lseek(req, result);
+  else if (bgfs_may_wait(handle)) {
+    bgfs_waiting_submit(req, handle,
+                        &(BgfsWaiting){.work = &seek_work, .offset = offset, .length = (size_t)size, .mode = whence});
+    return;
+  } else
+    result = seek(&(Caller){.req = req}, handle->user, offset, size, whence == SEEK_HOLE);
+  reply_seek(req, result, NULL);
 }
+
+/* ── copying ── */
 
 /* One user at a time: a request that held the gates of two could wait for itself. Bytes copied, 0 at the end of
  * `in`, -errno. */
@@ -128,9 +182,10 @@ static ssize_t copy_piece(BgUser *in, uint64_t offset_in, BgUser *out, uint64_t 
   return bg_user_pwritev(out, &iov, 1, offset_out);
 }
 
-static ssize_t copy(fuse_req_t req, BgUser *in, uint64_t offset_in, BgUser *out, uint64_t offset_out, size_t length)
+static ssize_t copy(const Caller *caller, BgfsFs *fs, BgUser *in, uint64_t offset_in, BgUser *out, uint64_t offset_out,
+                    size_t length)
 {
-  void *buffer = bgfs_buffer(bgfs_fs(req));
+  void *buffer = bgfs_buffer(fs);
   if (!buffer)
     return -ENOMEM;
   int64_t deadline = g_get_monotonic_time() + COPY_TIME;
@@ -146,11 +201,29 @@ static ssize_t copy(fuse_req_t req, BgUser *in, uint64_t offset_in, BgUser *out,
     if (result <= 0)
       break;
     done += result;
-    if (fuse_req_interrupted(req) || g_get_monotonic_time() > deadline)
+    if (has_given_up(caller) || g_get_monotonic_time() > deadline)
       break;
   }
   return done > 0 ? (ssize_t)done : result;
 }
+
+static void reply_copy(fuse_req_t req, int64_t result, const BgfsWaiting *waiting)
+{
+  (void)waiting;
+  if (result < 0)
+    fuse_reply_err(req, (int)-result);
+  else
+    fuse_reply_write(req, (size_t)result);
+}
+
+static int64_t run_copy(BgfsWaiting *waiting)
+{
+  const Caller caller = {.waiting = waiting};
+  return copy(&caller, waiting->fs, waiting->handle->user, waiting->offset, waiting->other->user, waiting->other_offset,
+              waiting->length);
+}
+
+static const BgfsWork copy_work = {run_copy, reply_copy};
 
 void bgfs_op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, struct fuse_file_info *fi_in,
                              fuse_ino_t ino_out, off_t offset_out, struct fuse_file_info *fi_out, size_t length,
@@ -165,10 +238,13 @@ void bgfs_op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in,
     result = -EINVAL;
   else if (!in->inode || !out->inode)
     result = -EOPNOTSUPP;
-  else
-    result = copy(req, in->user, offset_in, out->user, offset_out, length);
-  if (result < 0)
-    fuse_reply_err(req, -result);
-  else
-    fuse_reply_write(req, result);
+  else if (bgfs_may_wait(in) || bgfs_may_wait(out)) {
+    bgfs_waiting_submit(
+        req, in,
+        &(BgfsWaiting){
+            .work = &copy_work, .other = out, .offset = offset_in, .other_offset = offset_out, .length = length});
+    return;
+  } else
+    result = copy(&(Caller){.req = req}, bgfs_fs(req), in->user, offset_in, out->user, offset_out, length);
+  reply_copy(req, result, NULL);
 }

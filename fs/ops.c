@@ -14,8 +14,8 @@ static void op_init(void *data, struct fuse_conn_info *conn)
     conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
   conn->max_read = BGFS_MAX_READ;
   conn->max_write = MIN(conn->max_write, (unsigned)BGFS_MAX_REQUEST);
-  conn->max_background = 64;
-  conn->congestion_threshold = 48;
+  conn->max_background = 512; /* more than one file has that waits for a server: the others go on */
+  conn->congestion_threshold = 384;
   fs->ready(fs->callback_data);
 }
 

@@ -21,13 +21,13 @@ void bgfs_op_statfs(fuse_req_t req, fuse_ino_t ino);
 
 /* ops-open.c */
 void bgfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void bgfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void bgfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 /* ops-data.c */
 void bgfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void bgfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                    struct fuse_file_info *fi);
+void bgfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void bgfs_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 
 /* ops-space.c */

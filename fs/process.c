@@ -5,7 +5,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -98,4 +100,31 @@ char *bgfs_process_users(const char *path)
     g_string_append_printf(users, "%s%s (%s)", count++ ? ", " : "", command ? g_strchomp(command) : "process", name);
   }
   return g_string_free(users, FALSE);
+}
+
+static bool has_kill(const char *status, const char *field)
+{
+  const char *found = strstr(status, field);
+  return found && g_ascii_strtoull(found + strlen(field), NULL, 16) & (UINT64_C(1) << (SIGKILL - 1));
+}
+
+/* PF_EXITING, among the flags behind the name, which may hold anything. */
+static bool is_exiting(const char *stat)
+{
+  const char *end = strrchr(stat, ')');
+  unsigned flags = 0;
+  return end && sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & 4;
+}
+
+/* The kernel turns every signal that simply ends a process into SIGKILL for each of its threads. */
+bool bgfs_process_is_dying(pid_t thread)
+{
+  if (thread <= 0)
+    return false;
+  g_autofree char *status_name = g_strdup_printf("/proc/%d/status", (int)thread);
+  g_autofree char *stat_name = g_strdup_printf("/proc/%d/stat", (int)thread);
+  g_autofree char *status = NULL, *stat = NULL;
+  if (!g_file_get_contents(status_name, &status, NULL, NULL) || !g_file_get_contents(stat_name, &stat, NULL, NULL))
+    return kill(thread, 0) < 0 && errno == ESRCH;
+  return has_kill(status, "\nSigPnd:") || has_kill(status, "\nShdPnd:") || is_exiting(stat);
 }

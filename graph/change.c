@@ -1,5 +1,6 @@
 #include "graph/change.h"
 
+#include "graph/errand.h"
 #include "graph/io.h"
 #include "graph/restructure.h"
 
@@ -207,8 +208,8 @@ static void commit_drivers(Change *change)
 
 static bool run_steps(Change *change, const GPtrArray *gates, GError **error)
 {
-  if (step_open(change, error) && bg_restructure_close(gates, change->closed, error) && step_settle(change, error) &&
-      step_last(change, error)) {
+  if (step_open(change, error) && bg_restructure_close(change->graph, gates, change->closed, error) &&
+      step_settle(change, error) && step_last(change, error)) {
     commit_drivers(change);
     return true;
   }
@@ -268,15 +269,54 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
   return done;
 }
 
-static bool something_waits(BgGraph *graph)
+static void collect_related(BgNode *node, GHashTable *related)
+{
+  if (!g_hash_table_add(related, node))
+    return;
+  for (guint i = 0; i < node->children->len; i++) {
+    BgEdge *edge = node->children->pdata[i];
+    if (edge->hold.node)
+      collect_related(edge->hold.node, related);
+  }
+  for (guint i = 0; i < node->holders->len; i++) {
+    BgEdge *edge = bg_hold_edge(node->holders->pdata[i]);
+    if (edge)
+      collect_related(edge->parent, related);
+  }
+}
+
+/* The nodes that a change can have to do with, however far away: none of another image's, whose storage may not answer. */
+static GHashTable *related_nodes(BgGraph *graph, const BgProposal *proposal)
+{
+  GHashTable *related = g_hash_table_new(NULL, NULL);
+  bg_graph_lock(graph);
+  for (guint i = 0; i < proposal->starts->len; i++)
+    collect_related(proposal->starts->pdata[i], related);
+  for (guint i = 0; i < proposal->holds->len; i++)
+    collect_related(g_array_index(proposal->holds, BgPlanHold, i).hold->node, related);
+  for (guint i = 0; i < proposal->retargets->len; i++) {
+    const BgRetarget *retarget = &g_array_index(proposal->retargets, BgRetarget, i);
+    collect_related(retarget->edge->parent, related);
+    if (retarget->to)
+      collect_related(retarget->to, related);
+  }
+  bg_graph_unlock(graph);
+  return related;
+}
+
+static bool something_waits(BgGraph *graph, GHashTable *related)
 {
   bool found = false;
   bg_graph_lock(graph);
-  for (guint i = 0; i < graph->nodes->len; i++)
-    found = found || ((BgNode *)graph->nodes->pdata[i])->settle_after;
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    BgNode *node = graph->nodes->pdata[i];
+    found = found || (node->settle_after && g_hash_table_contains(related, node));
+  }
   bg_graph_unlock(graph);
   return found;
 }
+
+static bool settle_among(BgGraph *graph, GHashTable *among, GError **error);
 
 bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error)
 {
@@ -284,8 +324,9 @@ bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error)
   if (run_once(graph, proposal, &first))
     return true;
   /* what only waits for its downgrade must not stand in anybody's way */
-  if (first->code == EBUSY && !proposal->settle && something_waits(graph)) {
-    bg_change_settle(graph, true, NULL, NULL);
+  g_autoptr(GHashTable) related = first->code == EBUSY && !proposal->settle ? related_nodes(graph, proposal) : NULL;
+  if (related && something_waits(graph, related)) {
+    settle_among(graph, related, NULL);
     return run_once(graph, proposal, error);
   }
   g_propagate_error(error, g_steal_pointer(&first));
@@ -317,7 +358,8 @@ void bg_change_drop_hold(BgHold *hold)
 
 /* ── downgrades ── */
 
-static BgNode *next_due(BgGraph *graph, bool all, GHashTable *tried, int64_t *next)
+/* Those of `among` only (NULL: of all). What is on its way to be settled comes back when that is done. */
+static BgNode *next_due(BgGraph *graph, bool all, GHashTable *among, GHashTable *tried, int64_t *next)
 {
   BgNode *found = NULL;
   int64_t now = g_get_monotonic_time();
@@ -325,11 +367,12 @@ static BgNode *next_due(BgGraph *graph, bool all, GHashTable *tried, int64_t *ne
   bg_graph_lock(graph);
   for (guint i = 0; i < graph->nodes->len; i++) {
     BgNode *node = graph->nodes->pdata[i];
-    if (!node->settle_after)
+    if (!node->settle_after || (among && !g_hash_table_contains(among, node)))
       continue;
     if (!found && (all || node->settle_after <= now) && !g_hash_table_contains(tried, node))
       found = node;
-    *next = MIN(*next, node->settle_after);
+    if (!bg_errand_under_way(node, BG_ERRAND_SETTLE))
+      *next = MIN(*next, node->settle_after);
   }
   bg_graph_unlock(graph);
   return found;
@@ -348,26 +391,53 @@ static void remember_failure(BgNode *node, const GError *error)
   bg_graph_unlock(node->graph);
 }
 
-bool bg_change_settle(BgGraph *graph, bool all, int64_t *next, GError **error)
+static bool settle(BgNode *node, GError **error)
+{
+  g_autoptr(GError) failure = NULL;
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  bg_proposal_start(&proposal, node);
+  proposal.settle = true;
+  if (run_once(node->graph, &proposal, &failure))
+    return true;
+  remember_failure(node, failure);
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
+static bool settle_among(BgGraph *graph, GHashTable *among, GError **error)
 {
   g_autoptr(GHashTable) tried = g_hash_table_new(NULL, NULL);
   int64_t later;
   bool clean = true;
-  for (BgNode *node; (node = next_due(graph, all, tried, &later));) {
-    g_autoptr(GError) failure = NULL;
-    g_auto(BgProposal) proposal;
-    bg_proposal_init(&proposal);
-    bg_proposal_start(&proposal, node);
-    proposal.settle = true;
+  for (BgNode *node; (node = next_due(graph, true, among, tried, &later));) {
     g_hash_table_add(tried, node);
-    if (run_once(graph, &proposal, &failure))
-      continue;
-    remember_failure(node, failure);
-    if (clean)
-      g_propagate_error(error, g_steal_pointer(&failure));
-    clean = false;
+    clean = settle(node, clean ? error : NULL) && clean;
   }
-  if (next)
-    *next = later;
   return clean;
+}
+
+bool bg_change_settle(BgGraph *graph, GError **error)
+{
+  return settle_among(graph, NULL, error);
+}
+
+static void settle_errand(BgNode *node)
+{
+  settle(node, NULL);
+  bg_alarm_ring(&node->graph->alarm);
+}
+
+int64_t bg_change_settle_due(BgGraph *graph)
+{
+  g_autoptr(GHashTable) tried = g_hash_table_new(NULL, NULL);
+  int64_t later;
+  for (BgNode *node; (node = next_due(graph, false, NULL, tried, &later));) {
+    g_hash_table_add(tried, node);
+    if (bg_node_may_wait(node))
+      bg_errand_run(node, BG_ERRAND_SETTLE, settle_errand);
+    else
+      settle(node, NULL);
+  }
+  return later;
 }

@@ -20,9 +20,12 @@
  * graph->control, not inside a gate. */
 bool bg_change_run(BgGraph *graph, BgProposal *proposal, GError **error);
 
-/* Downgrades nodes whose time has come (`all`: every lingering one). False with the first error; the others are tried all the
- * same. *next (may be NULL) is the monotonic time in µs when the next one is due, INT64_MAX if none. */
-bool bg_change_settle(BgGraph *graph, bool all, int64_t *next, GError **error);
+/* Downgrades every lingering node. False with the first error; the others are tried all the same. */
+bool bg_change_settle(BgGraph *graph, GError **error);
+
+/* Downgrades the nodes whose time has come; those that may wait for somebody else in threads of their own. The monotonic time in µs when the next
+ * one is due, INT64_MAX if none. */
+int64_t bg_change_settle_due(BgGraph *graph);
 
 /* Takes a hold off its node without asking any driver, where bg_change_run() could not: what the hold kept up is brought down later, by
  * the monitor. Not under graph->control. */

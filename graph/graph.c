@@ -2,6 +2,7 @@
 
 #include "graph/change.h"
 #include "graph/events.h"
+#include "graph/hurry.h"
 #include "graph/jobs/registry.h"
 #include "graph/monitor.h"
 #include "graph/open.h"
@@ -72,6 +73,9 @@ bool bg_graph_close(BgGraph *graph, GError **error)
   hide_all(graph);
   while (graph->nodes->len)
     bg_remove_closing(graph->nodes->pdata[0], first ? NULL : &first);
+  g_autofree char *given_up = bg_hurry_end(graph);
+  if (given_up && !first)
+    bg_set_error(&first, ETIMEDOUT, "node %s: its server did not answer and was given up", given_up);
   graph_free(graph);
   if (!first)
     return true;
@@ -81,7 +85,7 @@ bool bg_graph_close(BgGraph *graph, GError **error)
 
 bool bg_graph_settle(BgGraph *graph, GError **error)
 {
-  return bg_change_settle(graph, true, NULL, error);
+  return bg_change_settle(graph, error);
 }
 
 /* ── adding ── */

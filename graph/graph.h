@@ -65,6 +65,13 @@ GPtrArray *bg_graph_nodes(BgGraph *graph);
 /* A change. Ends lingering downgrades now: when it returns true, only nodes in use or pinned are read-write. */
 bool bg_graph_settle(BgGraph *graph, GError **error);
 
+/* Whoever waits for somebody else (a server) who has been silent for `silence` ms gets an error now. The names of the nodes that were waited
+ * for, in words; NULL: none. Caller frees. Never waits for I/O. */
+char *bg_graph_abandon(BgGraph *graph, unsigned silence);
+
+/* The same from now on, for everybody as soon as it is true of him, until the graph is closed: which then fails. */
+void bg_graph_hurry(BgGraph *graph, unsigned silence);
+
 /* ── one node ── */
 
 const char *bg_node_name(const BgNode *node);
@@ -94,6 +101,9 @@ void bg_node_state(BgNode *node, BgNodeState *state);
 void bg_node_state_clear(BgNodeState *state);
 /* Only whether opening for writing would succeed. */
 bool bg_node_writable(BgNode *node);
+
+/* Whether requests to it may wait for somebody else (a server), for long or for ever. Any thread, costs one load. */
+bool bg_node_may_wait(const BgNode *node);
 
 /* Size in bytes, or -errno. Never blocks. */
 int64_t bg_node_size(BgNode *node);

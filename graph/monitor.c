@@ -1,6 +1,7 @@
 #include "graph/monitor.h"
 
 #include "graph/change.h"
+#include "graph/errand.h"
 #include "graph/io.h"
 #include "graph/state.h"
 #include "graph/view.h"
@@ -174,15 +175,39 @@ static GPtrArray *writable_nodes(BgGraph *graph)
   return nodes;
 }
 
+static void write_out_node(BgNode *node)
+{
+  int result = bg_io_flush(node);
+  if (result)
+    g_warning("node '%s': cannot write out: %s", node->name, g_strerror(-result));
+}
+
+static bool is_writable(BgNode *node)
+{
+  bg_graph_lock(node->graph);
+  bool writable = node->live && node->instance && node->mode.writable;
+  bg_graph_unlock(node->graph);
+  return writable;
+}
+
+static void write_out_errand(BgNode *node)
+{
+  bg_gate_enter(&node->errands);
+  if (is_writable(node))
+    write_out_node(node);
+  bg_gate_leave(&node->errands);
+}
+
 static void write_out(BgGraph *graph)
 {
   bg_gate_enter(&graph->background);
   g_autoptr(GPtrArray) nodes = writable_nodes(graph);
   for (guint i = 0; i < nodes->len; i++) {
     BgNode *node = nodes->pdata[i];
-    int result = bg_io_flush(node);
-    if (result)
-      g_warning("node '%s': cannot write out: %s", node->name, g_strerror(-result));
+    if (bg_node_may_wait(node))
+      bg_errand_run(node, BG_ERRAND_FLUSH, write_out_errand);
+    else
+      write_out_node(node);
   }
   bg_gate_leave(&graph->background);
 }
@@ -197,7 +222,7 @@ static void *monitor_run(void *data)
   int64_t settle_at = INT64_MAX;
   bool rung;
   while (bg_alarm_wait(&graph->alarm, MIN(MIN(probe_at, flush_at), settle_at), &rung)) {
-    bg_change_settle(graph, false, &settle_at, NULL);
+    settle_at = bg_change_settle_due(graph);
     if (rung || g_get_monotonic_time() >= probe_at) {
       look_at_storage(graph);
       look_at_snapshots(graph);
@@ -224,5 +249,6 @@ void bg_monitor_stop(BgMonitor *monitor)
 {
   bg_alarm_stop(&monitor->graph->alarm);
   pthread_join(monitor->thread, NULL);
+  bg_errands_finish(monitor->graph);
   g_free(monitor);
 }

@@ -19,6 +19,7 @@ BgNode *bg_node_new(BgGraph *graph, char *name, const BgDriver *driver)
   node->state.reason = g_strdup("not open yet");
   bg_ranges_init(&node->ranges);
   bg_ranges_init(&node->coded);
+  bg_gate_init(&node->errands);
   pthread_rwlock_init(&node->life, NULL);
   pthread_mutex_init(&node->state_lock, NULL);
   return node;
@@ -52,6 +53,7 @@ void bg_node_free(BgNode *node)
   bg_bitmaps_free(node->host.bitmaps);
   bg_ranges_clear(&node->ranges);
   bg_ranges_clear(&node->coded);
+  bg_gate_clear(&node->errands);
   pthread_rwlock_destroy(&node->life);
   pthread_mutex_destroy(&node->state_lock);
   g_free(node->name);

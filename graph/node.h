@@ -86,6 +86,10 @@ struct BgNode {
   atomic_bool snapshots_changed; /* its views are not those of its snapshots any more */
   atomic_uint_fast64_t generation;
   atomic_bool foreign_writer;
+  atomic_bool waits; /* requests may wait for somebody else (a server), here or below */
+
+  BgGate errands;             /* the monitor's requests to nodes that wait enter here: see errand.h */
+  unsigned errands_under_way; /* (control) BgErrandKind */
 
   pthread_rwlock_t life;
   pthread_mutex_t state_lock;
@@ -117,8 +121,10 @@ struct BgGraph {
 
   BgEpoch *epoch;
   BgGate background; /* the monitor's requests enter here */
+  unsigned errands;  /* (control) that are under way */
   BgAlarm alarm;     /* wakes the monitor */
   struct BgMonitor *monitor;
+  struct BgHurry *hurry; /* (control) see hurry.h */
   struct BgJobs *jobs;
 };
 

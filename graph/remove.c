@@ -42,12 +42,12 @@ static void *take_instance(BgNode *node)
   while (!bg_mark_take(node))
     g_warning("node '%s': is being changed for long, still waiting", node->name);
   bg_graph_unlock(graph);
-  bg_restructure_close_background(graph);
+  bg_restructure_close_background(node);
   pthread_rwlock_wrlock(&node->life);
   void *instance = node->instance;
   node->instance = NULL;
   pthread_rwlock_unlock(&node->life);
-  bg_restructure_open_background(graph);
+  bg_restructure_open_background(node);
   bg_graph_lock(graph);
   bg_mark_drop(node);
   bg_graph_unlock(graph);

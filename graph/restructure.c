@@ -1,9 +1,13 @@
 #include "graph/restructure.h"
 
+#include "graph/abandon.h"
 #include "graph/before-write.h"
 #include "graph/mark.h"
 
 #include <errno.h>
+
+/* How long a server may think while a gate has to close. */
+#define SILENCE_MS 2000
 
 GHashTable *bg_restructure_nodes(const BgProposal *proposal)
 {
@@ -50,6 +54,12 @@ GPtrArray *bg_restructure_gates_to(BgGraph *graph, GHashTable *targets)
     if (reaches(user->hold.node, targets, seen))
       g_ptr_array_add(gates, &user->gate);
   }
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    BgNode *node = graph->nodes->pdata[i];
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+    if (atomic_load(&node->waits) && reaches(node, targets, seen))
+      g_ptr_array_add(gates, &node->errands);
+  }
   g_ptr_array_add(gates, &graph->background);
   return gates;
 }
@@ -60,10 +70,19 @@ GPtrArray *bg_restructure_gates(BgGraph *graph, const BgProposal *proposal)
   return bg_restructure_gates_to(graph, targets);
 }
 
-bool bg_restructure_close(const GPtrArray *gates, GPtrArray *closed, GError **error)
+/* Those inside may wait for a server that does not answer: they get half of the time. */
+static bool close_gate(BgGraph *graph, BgGate *gate)
+{
+  if (bg_gate_close(gate, BG_MARK_TIMEOUT_MS / 2))
+    return true;
+  bg_abandon_inside(graph, gate, SILENCE_MS);
+  return bg_gate_close(gate, BG_MARK_TIMEOUT_MS / 2);
+}
+
+bool bg_restructure_close(BgGraph *graph, const GPtrArray *gates, GPtrArray *closed, GError **error)
 {
   for (guint i = 0; i < gates->len; i++) {
-    if (!bg_gate_close(gates->pdata[i], BG_MARK_TIMEOUT_MS)) {
+    if (!close_gate(graph, gates->pdata[i])) {
       bg_set_error(error, EBUSY, "requests are still under way");
       return false;
     }
@@ -78,19 +97,24 @@ void bg_restructure_open(const GPtrArray *closed)
     bg_gate_open(closed->pdata[i]);
 }
 
-void bg_restructure_close_background(BgGraph *graph)
+void bg_restructure_close_background(BgNode *node)
 {
+  BgGraph *graph = node->graph;
   bg_graph_lock(graph);
   bg_mark_wait_structure(graph, false);
   graph->restructured = true;
   bg_graph_unlock(graph);
-  while (!bg_gate_close(&graph->background, BG_MARK_TIMEOUT_MS))
+  while (!close_gate(graph, &node->errands))
+    g_warning("node '%s': writing out takes long, still waiting for it", node->name);
+  while (!close_gate(graph, &graph->background))
     g_warning("writing out takes long, still waiting for it");
 }
 
-void bg_restructure_open_background(BgGraph *graph)
+void bg_restructure_open_background(BgNode *node)
 {
+  BgGraph *graph = node->graph;
   bg_gate_open(&graph->background);
+  bg_gate_open(&node->errands);
   bg_graph_lock(graph);
   graph->restructured = false;
   pthread_cond_broadcast(&graph->changed);

@@ -93,7 +93,7 @@ static bool alone_begin(Alone *alone, BgNode *node, GError **error)
     bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
     return false;
   }
-  if (bg_restructure_close(alone->gates, alone->closed, error))
+  if (bg_restructure_close(alone->node->graph, alone->gates, alone->closed, error))
     return true;
   alone_end(alone);
   return false;

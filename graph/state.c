@@ -1,5 +1,6 @@
 #include "graph/state.h"
 
+#include "graph/abandon.h"
 #include "graph/events.h"
 #include "graph/plan.h"
 
@@ -182,6 +183,7 @@ static bool state_equal(const BgNodeState *a, const BgNodeState *b)
 
 void bg_state_resolve(BgGraph *graph, BgNews *news)
 {
+  bg_abandon_resolve(graph);
   resolve_writers(graph);
   for (guint i = 0; i < graph->nodes->len; i++) {
     BgNode *node = graph->nodes->pdata[i];

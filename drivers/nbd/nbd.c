@@ -133,11 +133,11 @@ static void nbd_info(void *instance, BgInfo *info)
   pthread_mutex_unlock(&nbd->lock);
 }
 
-static bool nbd_abandon(void *instance)
+static bool nbd_abandon(void *instance, unsigned silence)
 {
   BgNbd *nbd = instance;
   pthread_mutex_lock(&nbd->lock);
-  bool waited = bg_nbd_session_abandon(nbd->session);
+  bool waited = bg_nbd_session_abandon(nbd->session, silence);
   pthread_mutex_unlock(&nbd->lock);
   return waited;
 }

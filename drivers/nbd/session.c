@@ -77,6 +77,8 @@ static void end_on(BgNbdSession *s, BgNbdConnection *connection, BgNbdRequest *r
 {
   connection->in_flight--;
   g_queue_unlink(&s->under_way, &request->link);
+  if (request->outcome == BG_NBD_ANSWERED)
+    s->heard_at = g_get_monotonic_time();
   if (request->outcome != BG_NBD_ANSWERED || request->error || !is_write(request))
     return;
   s->written++;
@@ -158,7 +160,8 @@ static int run_request(BgNbdSession *s, BgNbdRequest *request)
 static int run(BgNbdSession *s, BgNbdRequest *request)
 {
   pthread_mutex_lock(&s->lock);
-  s->waiting++;
+  if (s->waiting++ == 0)
+    s->heard_at = g_get_monotonic_time();
   pthread_mutex_unlock(&s->lock);
   int result = run_request(s, request);
   pthread_mutex_lock(&s->lock);
@@ -347,10 +350,10 @@ BgNbdFacts bg_nbd_session_facts(BgNbdSession *s)
   return facts;
 }
 
-bool bg_nbd_session_abandon(BgNbdSession *s)
+bool bg_nbd_session_abandon(BgNbdSession *s, unsigned silence)
 {
   pthread_mutex_lock(&s->lock);
-  bool waits = s->waiting > 0;
+  bool waits = s->waiting > 0 && g_get_monotonic_time() - s->heard_at >= (int64_t)silence * 1000;
   if (waits) {
     s->abandoned = true;
     s->lost = true;

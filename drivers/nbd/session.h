@@ -61,6 +61,7 @@ typedef struct BgNbdSession {
   GQueue under_way;       /* BgNbdRequest */
   BgNbdRequest *replayed; /* the keeper's own, over the first connection; NULL: none */
   unsigned waiting;       /* callers inside */
+  int64_t heard_at;       /* monotonic µs: the last answer, or since when somebody waits */
   bool trimming;          /* a writer flushes because too much is kept */
   BgNbdUnstable unstable;
   uint64_t written, flushed; /* counts of acknowledged writes; all up to `flushed` are durable */
@@ -80,8 +81,9 @@ int bg_nbd_session_trim(BgNbdSession *session, uint64_t offset, uint64_t length)
 int bg_nbd_session_flush(BgNbdSession *session);
 int bg_nbd_session_status(BgNbdSession *session, uint64_t offset, uint64_t length, GArray *extents);
 
-/* Whoever waits for the server gets an error now: the connections are given up, if anybody does. True if somebody did. */
-bool bg_nbd_session_abandon(BgNbdSession *session);
+/* If the server was silent for `silence` ms while somebody waited: whoever waits gets an error now, the connections are given up, and this
+ * outage has no grace. True if so. */
+bool bg_nbd_session_abandon(BgNbdSession *session, unsigned silence);
 
 /* A copy of what the server said last. */
 BgNbdFacts bg_nbd_session_facts(BgNbdSession *session);

@@ -45,23 +45,30 @@ static Qcow2Header header_now(Qcow2 *q)
   return header;
 }
 
-bool qcow2_can_change(void *instance, const BgMode *mode, GError **error)
+static bool may_change(Qcow2 *q, const BgMode *mode, GError **error)
 {
-  Qcow2 *q = instance;
-  pthread_rwlock_rdlock(&q->lock);
-  bool was = q->writable;
-  pthread_rwlock_unlock(&q->lock);
-  if (!mode->writable || was)
+  if (!mode->writable || q->writable)
     return true;
   Qcow2Header header = header_now(q);
   return check_writable(q, &header, error);
+}
+
+/* Who changes the metadata, and may wait for the storage meanwhile, is a writer. */
+bool qcow2_can_change(void *instance, const BgMode *mode, GError **error)
+{
+  Qcow2 *q = instance;
+  if (pthread_rwlock_tryrdlock(&q->lock) != 0)
+    return true;
+  bool was = q->writable;
+  pthread_rwlock_unlock(&q->lock);
+  return was || may_change(q, mode, error);
 }
 
 bool qcow2_change_open(void *instance, const BgMode *mode, const void *options, void **pending, GError **error)
 {
   Qcow2 *q = instance;
   unsigned overlap;
-  if (!qcow2_can_change(q, mode, error) || !qcow2_check_version(options, q->version, error) ||
+  if (!may_change(q, mode, error) || !qcow2_check_version(options, q->version, error) ||
       !qcow2_overlap_classes(options, &overlap, error))
     return false;
   Change *change = g_new0(Change, 1);

@@ -58,6 +58,17 @@ static void add_bitmaps(const Qcow2Bitmaps *bitmaps, BgInfo *info)
   info->add(info, "bitmaps", g_variant_builder_end(&list));
 }
 
+/* Shared. Who changes the metadata may have to wait for the storage, for ever; who asks does not. */
+static bool lock_soon(pthread_rwlock_t *lock)
+{
+  for (int i = 0; i < 20; i++) {
+    if (pthread_rwlock_tryrdlock(lock) == 0)
+      return true;
+    g_usleep(10000);
+  }
+  return false;
+}
+
 void qcow2_info(void *instance, BgInfo *info)
 {
   Qcow2 *q = instance;
@@ -65,7 +76,8 @@ void qcow2_info(void *instance, BgInfo *info)
   add_header_facts(q, &q->header, info);
   pthread_mutex_unlock(&q->header_lock);
 
-  pthread_rwlock_rdlock(&q->lock);
+  if (!lock_soon(&q->lock))
+    return;
   add_bitmaps(&q->bitmaps, info);
   pthread_rwlock_unlock(&q->lock);
 }

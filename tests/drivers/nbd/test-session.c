@@ -91,14 +91,15 @@ Test(nbd_session, a_server_that_hangs_is_abandoned_at_once)
   nbd_server_init(&server, SIZE);
   nbd_server_start(&server, "memory 4M");
   BgNbdSession *s = nbd_server_connect(&server, 600);
-  cr_assert_not(bg_nbd_session_abandon(s), "nobody waits");
+  cr_assert_not(bg_nbd_session_abandon(s, 0), "nobody waits");
   nbd_server_hang(&server);
   Reader reader = {s};
   pthread_t thread;
   pthread_create(&thread, NULL, read_one, &reader);
   wait_for_waiter(s);
   int64_t start = g_get_monotonic_time();
-  cr_assert(bg_nbd_session_abandon(s));
+  cr_assert_not(bg_nbd_session_abandon(s, 60000), "not for so long");
+  cr_assert(bg_nbd_session_abandon(s, 0));
   pthread_join(thread, NULL);
   cr_assert_eq(reader.result, -EIO);
   char buffer[512];

@@ -1,0 +1,63 @@
+/* Requests that may wait for somebody else: handed to the file's pool, and answered early, with EINTR, where their caller is being killed.
+ * What they do goes on by itself then.
+ *
+ * Only for those who are being killed: any other signal would make a program send the same data again while the first request is still under
+ * way, and the older one could come last. */
+#ifndef BGFS_WAITING_H
+#define BGFS_WAITING_H
+
+#include "fs/handle.h"
+#include "fs/pool.h"
+
+typedef struct BgfsWaiting BgfsWaiting;
+
+/* What a request does, on a thread of the pool, and how it is answered. */
+typedef struct BgfsWork {
+  /* The result (≥ 0 or -errno). */
+  int64_t (*run)(BgfsWaiting *waiting);
+  /* Answers the kernel; not called where the caller is gone. */
+  void (*reply)(fuse_req_t req, int64_t result, const BgfsWaiting *waiting);
+} BgfsWork;
+
+struct BgfsWaiting {
+  BgfsPoolTask task;
+  const BgfsWork *work;
+  BgfsFs *fs;
+  BgfsHandle *handle, *other; /* `other`: where copy_file_range copies to; else NULL */
+  uint64_t offset, other_offset;
+  size_t length;
+  int mode;   /* of fallocate and lseek */
+  void *data; /* of a write, owned; of a read, the thread's buffer */
+
+  bool closes; /* FLUSH: is done in any case, and the caller may be on its way out already */
+
+  fuse_req_t req; /* good until it is answered */
+  pid_t caller;   /* the thread; 0: not known here */
+  pthread_mutex_t lock;
+  bool answered; /* (lock) */
+  bool watched;  /* the watch's, as is `link` */
+  GList link;
+};
+
+/* Whether requests through the handle may wait. Costs one load. */
+static inline bool bgfs_may_wait(const BgfsHandle *handle)
+{
+  return handle->inode && bg_node_may_wait(handle->inode->node);
+}
+
+/* `what` is copied; the rest is filled in. The handle stays until it is done: see bgfs_waiting_release(). */
+void bgfs_waiting_submit(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *what);
+
+/* Submits the task that releases the handle once no request through it is under way. */
+void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release);
+
+/* Whether the request was interrupted: what loops should end. Any work, while it runs. */
+bool bgfs_waiting_given_up(BgfsWaiting *waiting);
+
+/* Looks after callers that were interrupted, but not killed (yet), until they are answered. */
+typedef struct BgfsWatch BgfsWatch;
+BgfsWatch *bgfs_watch_new(void);
+/* No request is under way. NULL is fine. */
+void bgfs_watch_free(BgfsWatch *watch);
+
+#endif
