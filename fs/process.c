@@ -109,22 +109,27 @@ static bool has_kill(const char *status, const char *field)
 }
 
 /* PF_EXITING, among the flags behind the name, which may hold anything. */
-static bool is_exiting(const char *stat)
+static bool is_exiting(const char *thread)
 {
-  const char *end = strrchr(stat, ')');
+  g_autofree char *name = g_strdup_printf("/proc/%s/stat", thread);
+  g_autofree char *stat = NULL;
   unsigned flags = 0;
+  const char *end = g_file_get_contents(name, &stat, NULL, NULL) ? strrchr(stat, ')') : NULL;
   return end && sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & 4;
 }
 
-/* The kernel turns every signal that simply ends a process into SIGKILL for each of its threads. */
+/* The kernel turns every signal that simply ends a process into SIGKILL for each of its threads. A thread may go while its process stays, and others wait
+ * for what it asked for. */
 bool bgfs_process_is_dying(pid_t thread)
 {
-  if (thread <= 0)
+  g_autofree char *name = g_strdup_printf("/proc/%d/status", (int)thread);
+  g_autofree char *number = g_strdup_printf("%d", (int)thread);
+  g_autofree char *status = NULL;
+  if (thread <= 0 || !g_file_get_contents(name, &status, NULL, NULL))
     return false;
-  g_autofree char *status_name = g_strdup_printf("/proc/%d/status", (int)thread);
-  g_autofree char *stat_name = g_strdup_printf("/proc/%d/stat", (int)thread);
-  g_autofree char *status = NULL, *stat = NULL;
-  if (!g_file_get_contents(status_name, &status, NULL, NULL) || !g_file_get_contents(stat_name, &stat, NULL, NULL))
-    return kill(thread, 0) < 0 && errno == ESRCH;
-  return has_kill(status, "\nSigPnd:") || has_kill(status, "\nShdPnd:") || is_exiting(stat);
+  if (has_kill(status, "\nSigPnd:") || has_kill(status, "\nShdPnd:"))
+    return true;
+  const char *group = strstr(status, "\nTgid:");
+  g_autofree char *process = group ? g_strdup_printf("%d", atoi(group + strlen("\nTgid:"))) : NULL;
+  return process && is_exiting(number) && is_exiting(process);
 }

@@ -16,8 +16,8 @@ bool bgfs_process_wait(int descriptor, pid_t pid, unsigned seconds, GError **err
  * file system. Caller frees. */
 char *bgfs_process_users(const char *path);
 
-/* Whether the thread has been killed, by SIGKILL or any other signal that ends it without a core dump, or is on its way out: it will not
- * come back from the kernel. False for 0. Cheap; never blocks. */
+/* Whether the thread has been killed, by SIGKILL or any other signal that ends it without a core dump, or is on its way out with its whole
+ * process: it will not come back from the kernel. False where that is not known, as for 0. Never blocks. */
 bool bgfs_process_is_dying(pid_t thread);
 
 #endif

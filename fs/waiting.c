@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <time.h>
 
-enum { WATCH_INTERVAL = 100 /* ms */ };
+enum { INTERVAL = 100, PATIENCE = 200, IDLE = 2000 /* ms */ };
 
 struct BgfsWatch {
   pthread_mutex_t lock; /* also of the handles' counts */
   pthread_cond_t changed;
-  GQueue interrupted; /* BgfsWaiting, not answered when they were put here */
+  GQueue under_way; /* BgfsWaiting, the oldest first */
   bool running, stop;
 };
 
@@ -34,43 +34,40 @@ bool bgfs_waiting_given_up(BgfsWaiting *waiting)
   return answered;
 }
 
-/* The last that is done with `waiting` here: its own thread may free it then. */
-static void answer_interrupted(BgfsWaiting *waiting)
+/* ── callers that are killed ── */
+
+/* Under watch->lock, and so it is still there. */
+static void look_at(BgfsWaiting *waiting)
 {
-  fuse_req_t req = waiting->req;
-  if (take_answer(waiting))
-    fuse_reply_err(req, EINTR);
+  if (!bgfs_waiting_given_up(waiting) && bgfs_process_is_dying(waiting->caller) && take_answer(waiting))
+    fuse_reply_err(waiting->req, EINTR);
 }
 
-/* ── callers that were interrupted ── */
-
-/* Under watch->lock. */
 static void look_at_all(BgfsWatch *watch)
 {
-  for (GList *link = watch->interrupted.head, *next; link; link = next) {
-    BgfsWaiting *waiting = link->data;
-    next = link->next;
-    if (!bgfs_process_is_dying(waiting->caller))
-      continue;
-    g_queue_unlink(&watch->interrupted, link);
-    link->prev = link->next = NULL;
-    waiting->watched = false;
-    answer_interrupted(waiting);
-  }
+  int64_t before = g_get_monotonic_time() - PATIENCE * 1000;
+  for (GList *link = watch->under_way.head; link && ((BgfsWaiting *)link->data)->since < before; link = link->next)
+    look_at(link->data);
+}
+
+/* True: the time passed. Under watch->lock. */
+static bool sleep_for(BgfsWatch *watch, int milliseconds)
+{
+  int64_t until = g_get_monotonic_time() + milliseconds * 1000;
+  struct timespec at = {until / G_USEC_PER_SEC, until % G_USEC_PER_SEC * 1000};
+  return pthread_cond_timedwait(&watch->changed, &watch->lock, &at) == ETIMEDOUT;
 }
 
 static void *watch_run(void *data)
 {
   BgfsWatch *watch = data;
+  bool idle = false;
   pthread_mutex_lock(&watch->lock);
-  while (!watch->stop && watch->interrupted.head) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WATCH_INTERVAL * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
-    look_at_all(watch);
+  while (!watch->stop && !idle) {
+    if (!watch->under_way.head)
+      idle = sleep_for(watch, IDLE) && !watch->under_way.head;
+    else if (sleep_for(watch, INTERVAL))
+      look_at_all(watch);
   }
   watch->running = false;
   pthread_cond_broadcast(&watch->changed);
@@ -78,26 +75,14 @@ static void *watch_run(void *data)
   return NULL;
 }
 
-static void watch_add(BgfsWatch *watch, BgfsWaiting *waiting)
+/* Under watch->lock. Without a thread nobody is answered early. */
+static void start_watch(BgfsWatch *watch)
 {
   pthread_t thread;
-  pthread_mutex_lock(&watch->lock);
-  waiting->watched = true;
-  g_queue_push_tail_link(&watch->interrupted, &waiting->link);
-  if (!watch->running && pthread_create(&thread, NULL, watch_run, watch) == 0) {
-    pthread_detach(thread);
-    watch->running = true;
-  }
-  pthread_mutex_unlock(&watch->lock);
-}
-
-static void watch_remove(BgfsWatch *watch, BgfsWaiting *waiting)
-{
-  pthread_mutex_lock(&watch->lock);
-  if (waiting->watched)
-    g_queue_unlink(&watch->interrupted, &waiting->link);
-  waiting->watched = false;
-  pthread_mutex_unlock(&watch->lock);
+  if (watch->running || pthread_create(&thread, NULL, watch_run, watch) != 0)
+    return;
+  pthread_detach(thread);
+  watch->running = true;
 }
 
 BgfsWatch *bgfs_watch_new(void)
@@ -109,7 +94,7 @@ BgfsWatch *bgfs_watch_new(void)
   pthread_cond_init(&watch->changed, &attr);
   pthread_condattr_destroy(&attr);
   pthread_mutex_init(&watch->lock, NULL);
-  g_queue_init(&watch->interrupted);
+  g_queue_init(&watch->under_way);
   return watch;
 }
 
@@ -128,38 +113,40 @@ void bgfs_watch_free(BgfsWatch *watch)
   g_free(watch);
 }
 
-/* Comes once for a request, and libfuse holds a lock of it meanwhile. */
-static void on_interrupt(fuse_req_t req, void *data)
-{
-  (void)req;
-  BgfsWaiting *waiting = data;
-  if (bgfs_process_is_dying(waiting->caller))
-    answer_interrupted(waiting);
-  else
-    watch_add(waiting->fs->watch, waiting);
-}
-
 /* ── handles: they stay while requests are under way ── */
 
-static void begin_on(BgfsWatch *watch, BgfsHandle *handle)
+static void begin(BgfsWaiting *waiting)
 {
-  if (!handle)
-    return;
+  BgfsWatch *watch = waiting->fs->watch;
+  waiting->since = g_get_monotonic_time();
+  waiting->link.data = waiting;
   pthread_mutex_lock(&watch->lock);
-  handle->under_way++;
+  g_queue_push_tail_link(&watch->under_way, &waiting->link);
+  waiting->handle->under_way++;
+  if (waiting->other)
+    waiting->other->under_way++;
+  start_watch(watch);
   pthread_mutex_unlock(&watch->lock);
 }
 
-static void end_on(BgfsFs *fs, BgfsHandle *handle)
+/* The task that releases the handle, if that was waiting for this. Under watch->lock. */
+static BgfsTask *let_go(BgfsHandle *handle)
 {
-  if (!handle)
-    return;
-  BgfsInode *inode = handle->inode;
+  return handle && --handle->under_way == 0 ? g_steal_pointer(&handle->release) : NULL;
+}
+
+static void end(BgfsWaiting *waiting)
+{
+  BgfsFs *fs = waiting->fs;
+  BgfsInode *inode = waiting->handle->inode, *other_inode = waiting->other ? waiting->other->inode : NULL;
   pthread_mutex_lock(&fs->watch->lock);
-  BgfsTask *release = --handle->under_way == 0 ? g_steal_pointer(&handle->release) : NULL;
+  g_queue_unlink(&fs->watch->under_way, &waiting->link);
+  BgfsTask *release = let_go(waiting->handle), *other = let_go(waiting->other);
   pthread_mutex_unlock(&fs->watch->lock);
   if (release)
     bgfs_changes_submit(fs->changes, &inode->serial, release);
+  if (other)
+    bgfs_changes_submit(fs->changes, &other_inode->serial, other);
 }
 
 void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release)
@@ -176,35 +163,19 @@ void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release)
 
 /* ── a request ── */
 
-static void waiting_free(BgfsWaiting *waiting)
-{
-  pthread_mutex_destroy(&waiting->lock);
-  g_free(waiting->data);
-  g_free(waiting);
-}
-
-/* From then on nobody interrupts any more. */
-static void finish(BgfsWaiting *waiting, int64_t result)
-{
-  if (take_answer(waiting)) {
-    fuse_req_interrupt_func(waiting->req, NULL, NULL);
-    watch_remove(waiting->fs->watch, waiting);
-    waiting->work->reply(waiting->req, result, waiting);
-  } else {
-    watch_remove(waiting->fs->watch, waiting);
-  }
-}
-
+/* What nobody waits for any more, and was not begun, need not be done. The kernel may release the handle as soon as it has its answer: the task for
+ * that waits for end(). */
 static void run(BgfsPoolTask *task)
 {
   BgfsWaiting *waiting = (BgfsWaiting *)task;
-  BgfsFs *fs = waiting->fs;
-  BgfsHandle *handle = waiting->handle, *other = waiting->other;
   bool wanted = waiting->closes || !bgfs_waiting_given_up(waiting);
-  finish(waiting, wanted ? waiting->work->run(waiting) : -EINTR);
-  waiting_free(waiting);
-  end_on(fs, handle);
-  end_on(fs, other);
+  int64_t result = wanted ? waiting->work->run(waiting) : -EINTR;
+  if (take_answer(waiting))
+    waiting->work->reply(waiting->req, result, waiting);
+  end(waiting);
+  pthread_mutex_destroy(&waiting->lock);
+  g_free(waiting->data);
+  g_free(waiting);
 }
 
 void bgfs_waiting_submit(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *what)
@@ -217,16 +188,13 @@ void bgfs_waiting_submit(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *
   waiting->handle = handle;
   waiting->req = req;
   waiting->caller = fuse_req_ctx(req)->pid;
-  waiting->link.data = waiting;
   pthread_mutex_init(&waiting->lock, NULL);
-  begin_on(waiting->fs->watch, handle);
-  begin_on(waiting->fs->watch, waiting->other);
   if (waiting->closes && bgfs_process_is_dying(waiting->caller)) {
-    /* it cannot be told, and would not leave before */
-    waiting->answered = true;
+    waiting->answered = true; /* it cannot be told, and would not leave before */
+    begin(waiting);
     fuse_reply_err(req, 0);
   } else {
-    fuse_req_interrupt_func(req, on_interrupt, waiting);
+    begin(waiting);
   }
   bgfs_pool_submit(pool, &waiting->task);
 }

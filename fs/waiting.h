@@ -1,8 +1,9 @@
 /* Requests that may wait for somebody else: handed to the file's pool, and answered early, with EINTR, where their caller is being killed.
  * What they do goes on by itself then.
  *
- * Only for those who are being killed: any other signal would make a program send the same data again while the first request is still under
- * way, and the older one could come last. */
+ * The kernel's INTERRUPT is of no use for that: it comes once, for the first signal, and never for direct I/O. And only those who are being killed
+ * may be answered early: any other signal would make a program send the same data again while the first request is still under way, and
+ * the older one could come last. */
 #ifndef BGFS_WAITING_H
 #define BGFS_WAITING_H
 
@@ -35,8 +36,8 @@ struct BgfsWaiting {
   pid_t caller;   /* the thread; 0: not known here */
   pthread_mutex_t lock;
   bool answered; /* (lock) */
-  bool watched;  /* the watch's, as is `link` */
-  GList link;
+  int64_t since; /* monotonic µs */
+  GList link;    /* the watch's */
 };
 
 /* Whether requests through the handle may wait. Costs one load. */
@@ -51,10 +52,10 @@ void bgfs_waiting_submit(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *
 /* Submits the task that releases the handle once no request through it is under way. */
 void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release);
 
-/* Whether the request was interrupted: what loops should end. Any work, while it runs. */
+/* Whether the caller has been answered already: loops should end. By work, while it runs. */
 bool bgfs_waiting_given_up(BgfsWaiting *waiting);
 
-/* Looks after callers that were interrupted, but not killed (yet), until they are answered. */
+/* Looks whether callers that wait for long have been killed. */
 typedef struct BgfsWatch BgfsWatch;
 BgfsWatch *bgfs_watch_new(void);
 /* No request is under way. NULL is fine. */

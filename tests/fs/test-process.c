@@ -69,3 +69,30 @@ Test(process, users_of_a_directory_are_named, .timeout = 10)
   cr_assert_not_null(strstr(users, number), "'%s'", users);
   cr_assert_str_empty(others, "a name that begins the same is another");
 }
+
+/* As the kernel has it while a process waits in it: killed, and not gone yet. */
+static bool becomes_dying(pid_t pid)
+{
+  for (int i = 0; i < 500; i++, g_usleep(10000))
+    if (bgfs_process_is_dying(pid))
+      return true;
+  return false;
+}
+
+Test(process, who_is_dying, .timeout = 30)
+{
+  cr_assert_not(bgfs_process_is_dying(getpid()));
+  cr_assert_not(bgfs_process_is_dying(0));
+  pid_t pid = fork();
+  if (pid == 0) {
+    pause();
+    _exit(0);
+  }
+  kill(pid, SIGSTOP);
+  cr_assert_not(bgfs_process_is_dying(pid));
+  kill(pid, SIGUSR1); /* waits until it goes on: it ends it, but that does not count before */
+  kill(pid, SIGKILL);
+  cr_assert(becomes_dying(pid), "until it is reaped it is on its way out");
+  waitpid(pid, NULL, 0);
+  cr_assert_not(bgfs_process_is_dying(pid));
+}
