@@ -26,6 +26,12 @@ void chain_open_each(ChainFixture *chain, const char *options);
 /* Opens the uppermost by its name, and the others with it. */
 void chain_open_top(ChainFixture *chain);
 
+/* Opens the uppermost as a node with whatever its image and those below name. */
+void chain_open_top_by_images(ChainFixture *chain);
+
+/* Lets qemu-img, where it is installed, check all images of the chain. */
+void chain_check_images(const ChainFixture *chain);
+
 /* Asserts that the disk shows that. */
 void chain_assert_content(BgNode *node, const uint8_t *shadow, uint64_t size);
 /* The same of an image file and what it stands on, by another program; nothing where qemu-img is not installed. */
