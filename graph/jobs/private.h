@@ -22,7 +22,7 @@ struct BgJob {
   BgJobStatus status;
   bool pause_asked, finalize_asked, dismiss_asked, complete_asked, end_asked;
   bool cancelled;
-  bool finishing; /* cancel comes too late */
+  bool finishing; /* cancel and pause come too late, and the speed does not count */
   bool ready;
   bool asleep;
   int stopped_by;

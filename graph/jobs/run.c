@@ -55,7 +55,7 @@ static bool wait_for_verb(BgJob *job, int64_t until)
 static bool pause_due(BgJob *job)
 {
   pthread_mutex_lock(&job->lock);
-  bool due = job->pause_asked && !job->cancelled;
+  bool due = job->pause_asked && !job->cancelled && !job->finishing;
   pthread_mutex_unlock(&job->lock);
   return due;
 }
@@ -86,7 +86,7 @@ bool bg_job_sleep(BgJob *job, int64_t microseconds)
 {
   int64_t until = g_get_monotonic_time() + microseconds;
   pthread_mutex_lock(&job->lock);
-  if (!job->cancelled && !job->pause_asked && !job->complete_asked && !job->end_asked)
+  if (!job->cancelled && !job->pause_asked)
     wait_for_verb(job, until);
   pthread_mutex_unlock(&job->lock);
   return bg_job_go_on(job);
@@ -116,7 +116,8 @@ static void owe(BgJob *job, uint64_t bytes)
 /* False: there is nothing to wait for (any more). With the lock held. */
 static bool wait_until_due(BgJob *job)
 {
-  if (!job->speed || job->cancelled || job->pause_asked || job->due <= g_get_monotonic_time())
+  bool hurry = job->cancelled || job->pause_asked || job->finishing;
+  if (!job->speed || hurry || job->due <= g_get_monotonic_time())
     return false;
   wait_for_verb(job, job->due);
   return true;
