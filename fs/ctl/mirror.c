@@ -16,21 +16,18 @@ static const BgfsCtlCommand command = {
 
 typedef struct Options {
   gboolean pivot, finish;
-  char *sync, *copy_mode;
+  char *sync;
 } Options;
 
 static void options_clear(Options *options)
 {
   g_free(options->sync);
-  g_free(options->copy_mode);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
 static bool parse(BgfsCtlWork *work, Options *options, int argc, char **argv, int *status)
 {
   const GOptionEntry entries[] = {
-      {"copy-mode", 0, 0, G_OPTION_ARG_STRING, &options->copy_mode,
-       "When writes reach TARGET: after their answer, or before (default: background)", "background|write-blocking"},
       {"finish", 0, 0, G_OPTION_ARG_NONE, &options->finish, "End when they are the same: TARGET is a copy", NULL},
       {"pivot", 0, 0, G_OPTION_ARG_NONE, &options->pivot, "Let TARGET take NODE's place when they are the same", NULL},
       {"sync", 0, 0, G_OPTION_ARG_STRING, &options->sync,
@@ -56,9 +53,8 @@ int bgfs_ctl_mirror(int argc, char **argv)
   const char *node = bgfs_ctl_operand(&work.ctl, 0);
   if (!bgfs_ctl_connect(&work.ctl, &error))
     return bgfs_ctl_fail(&work.ctl, NULL, error);
-  JsonObject *arguments =
-      bgfs_ctl_arguments("device", node, "target", bgfs_ctl_operand(&work.ctl, 1), "sync",
-                         options.sync ? options.sync : "full", "copy-mode", options.copy_mode, NULL);
+  JsonObject *arguments = bgfs_ctl_arguments("device", node, "target", bgfs_ctl_operand(&work.ctl, 1), "sync",
+                                             options.sync ? options.sync : "full", NULL);
   BgfsCtlReady ready = options.pivot    ? BGFS_CTL_READY_COMPLETE
                        : options.finish ? BGFS_CTL_READY_FINISH
                                         : BGFS_CTL_READY_LEAVE;
