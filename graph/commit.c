@@ -85,8 +85,11 @@ static void note_writers(const BgPlan *plan, BgNews *news)
   for (guint i = 0; i < plan->holds->len; i++) {
     const BgPlanHold *entry = &g_array_index(plan->holds, BgPlanHold, i);
     BgPerm writes = BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED;
-    if (entry->hold->is_user && !(entry->hold->perm & writes) != !(entry->perm & writes))
-      bg_state_content_changed(entry->hold->node, news);
+    if (!entry->hold->is_user || !(entry->hold->perm & writes) == !(entry->perm & writes))
+      continue;
+    bg_state_content_changed(entry->hold->node, news);
+    if (bg_state_writes_beside_file(entry->hold, entry->hold->perm | entry->perm))
+      bg_news_content(news, entry->hold->node);
   }
   for (guint i = 0; i < plan->proposal->retargets->len; i++) {
     BgNode *parent = g_array_index(plan->proposal->retargets, BgRetarget, i).edge->parent;

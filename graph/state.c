@@ -88,6 +88,11 @@ GPtrArray *bg_state_sharers(BgNode *node)
   return sharers;
 }
 
+bool bg_state_writes_beside_file(const BgHold *hold, BgPerm perm)
+{
+  return hold->is_user && hold->freeze && (perm & BG_PERM_WRITE);
+}
+
 void bg_state_content_changed(BgNode *node, BgNews *news)
 {
   g_autoptr(GPtrArray) sharers = bg_state_sharers(node);
@@ -105,6 +110,27 @@ static BgHold *user_on(const BgNode *node, BgPerm perm)
       return hold;
   }
   return NULL;
+}
+
+static bool is_written_by_job(const BgNode *node)
+{
+  for (guint i = 0; i < node->holders->len; i++) {
+    const BgHold *hold = node->holders->pdata[i];
+    if (bg_state_writes_beside_file(hold, hold->perm))
+      return true;
+  }
+  return false;
+}
+
+/* Files: what jobs do they know themselves. */
+static bool has_file_open(const BgNode *node)
+{
+  for (guint i = 0; i < node->holders->len; i++) {
+    const BgHold *hold = node->holders->pdata[i];
+    if (hold->is_user && !hold->freeze)
+      return true;
+  }
+  return false;
 }
 
 static void publish_watchers(BgNode *node, GPtrArray *watchers)
@@ -130,6 +156,11 @@ static void resolve_writers(BgGraph *graph)
         if (user_on(sharers->pdata[j], BG_PERM_NONE))
           g_ptr_array_add(watchers, sharers->pdata[j]);
       }
+    }
+    if (is_written_by_job(node)) {
+      g_hash_table_add(shadowed, node);
+      if (has_file_open(node))
+        g_ptr_array_add(watchers, node);
     }
     publish_watchers(node, watchers);
   }

@@ -21,7 +21,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BgNews, bg_news_clear)
  * g_ptr_array_unref(). */
 GPtrArray *bg_state_sharers(BgNode *node);
 
-/* News for all of them. */
+/* Whether what a user with these permissions writes is no write to the node's own file: a job's. The file shows other bytes then, too. */
+bool bg_state_writes_beside_file(const BgHold *hold, BgPerm perm);
+
+/* News for all sharers. */
 void bg_state_content_changed(BgNode *node, BgNews *news);
 
 /* Works out and publishes the write states, foreign writers and watchers of all live nodes. */

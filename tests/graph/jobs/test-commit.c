@@ -60,7 +60,9 @@ Test(job_commit, of_the_middle_shortens_the_chain)
   chain_init(&chain, 5, NULL);
   chain_open_each(&chain, "read-only=on");
   BgUser *guest = scratch_writer(chain.node[4]);
+  uint64_t generation = bg_node_generation(chain.node[0]);
   BgJob *job = start_pending(&chain, 3, 0);
+  cr_assert(bg_node_has_foreign_writer(chain.node[0]), "what is read of its file meanwhile is not to be kept");
   BgNodeState state;
   bg_node_state(chain.node[0], &state);
   cr_assert(state.read_write);
@@ -72,6 +74,8 @@ Test(job_commit, of_the_middle_shortens_the_chain)
   chain_finish(&chain, job, 0);
   g_autofree char *events = job_events_take(&chain.events);
   cr_assert_str_eq(events, "created running waiting pending PENDING COMPLETED concluded null");
+  cr_assert_gt(bg_node_generation(chain.node[0]), generation, "its file shows other bytes");
+  cr_assert_not(bg_node_has_foreign_writer(chain.node[0]));
   bg_node_state(chain.node[0], &state);
   cr_assert_not(state.read_write, "the base is read-only again");
   bg_node_state_clear(&state);
