@@ -93,23 +93,25 @@ static BgGraph *new_graph(void)
 }
 
 /* Only the named image is opened, not what it stands on in turn: the size is its own. */
-static BgNode *open_backing(BgGraph *graph, const BgDriver *format, const char *filename, GError **error)
+static BgNode *open_backing(BgGraph *graph, const BgDriver *format, const char *filename, bool share, GError **error)
 {
   g_autoptr(BgDict) options = bg_dict_new();
   bg_dict_set(options, "driver", format->name);
   bg_dict_set(options, "file.driver", "file");
   bg_dict_set(options, "file.filename", filename);
   bg_dict_set(options, "read-only", "on");
+  if (share)
+    bg_dict_set(options, "force-share", "on");
   if (has_backing(format))
     bg_dict_set(options, "backing", "");
   return bg_graph_add(graph, options, error);
 }
 
-static bool measure_backing(const char *format, const char *filename, uint64_t *size, GError **error)
+static bool measure_backing(const char *format, const char *filename, bool share, uint64_t *size, GError **error)
 {
   const BgDriver *driver = find_format(format, error);
   g_autoptr(BgGraph) graph = driver ? new_graph() : NULL;
-  BgNode *node = driver ? open_backing(graph, driver, filename, error) : NULL;
+  BgNode *node = driver ? open_backing(graph, driver, filename, share, error) : NULL;
   if (!node)
     return false;
   int64_t found = bg_node_size(node);
@@ -121,7 +123,8 @@ static bool measure_backing(const char *format, const char *filename, uint64_t *
   return true;
 }
 
-/* Opens the backing image where the new image will look for it, and takes its size where none was given. */
+/* Opens the backing image where the new image will look for it, and takes its size where none was given: else it does not matter
+ * who writes it meanwhile. */
 static bool check_backing(const char *image, const char *backing, const char *format, uint64_t *size, GError **error)
 {
   if (bg_reference_has_protocol(backing)) {
@@ -132,7 +135,7 @@ static bool check_backing(const char *image, const char *backing, const char *fo
   }
   g_autofree char *filename = beside(image, backing);
   uint64_t found;
-  if (!measure_backing(format, filename, &found, error)) {
+  if (!measure_backing(format, filename, *size != UINT64_MAX, &found, error)) {
     g_prefix_error(error, "backing file: ");
     return false;
   }

@@ -17,8 +17,9 @@ static bool make_image(const BgfsCtlNodes *nodes, const char *node, const char *
   if (!below)
     return false;
   const char *backing = bgfs_ctl_text(below, "filename"), *format = bgfs_ctl_text(below, "driver");
-  if (backing && format)
-    return bg_create_image("qcow2", file, UINT64_MAX, NULL, backing, format, NULL, error);
+  int64_t size = bgfs_ctl_number(below, "size", -1);
+  if (backing && format && size >= 0)
+    return bg_create_image("qcow2", file, (uint64_t)size, NULL, backing, format, NULL, error);
   bg_set_error(error, ENOTSUP, "it is no image that an overlay could name");
   return false;
 }
