@@ -8,8 +8,8 @@
 #include <poll.h>
 
 #define CONNECT_TIMEOUT (10 * G_USEC_PER_SEC)
-#define PAUSE_MIN       50   /* ms between attempts, doubled each time */
-#define PAUSE_MAX       1000 /* ms */
+#define PAUSE_MIN       50  /* ms between attempts, doubled each time */
+#define PAUSE_MAX       500 /* ms */
 #define STEADY          G_USEC_PER_SEC
 
 /* ── down ── */
@@ -88,6 +88,7 @@ static void set_up(BgNbdSession *s)
   s->connections[0].usable = true;
   s->state = BG_NBD_UP;
   s->up_since = g_get_monotonic_time();
+  s->answered = false;
   s->abandoned = false;
   g_clear_pointer(&s->failure, g_free);
   pthread_cond_broadcast(&s->changed);
@@ -278,9 +279,9 @@ void *bg_nbd_keep(void *data)
       take_down(s);
       if (was_up)
         tell_lost(s);
-      if (g_get_monotonic_time() - s->up_since > STEADY)
+      if (s->answered || g_get_monotonic_time() - s->up_since > STEADY)
         pause = PAUSE_MIN;
-      else /* it breaks again and again */
+      else /* it breaks again and again, and nothing gets done */
         pause_unlocked(s, &pause);
     } else if (s->state == BG_NBD_DOWN) {
       try_again(s, &pause);

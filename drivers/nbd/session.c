@@ -77,8 +77,10 @@ static void end_on(BgNbdSession *s, BgNbdConnection *connection, BgNbdRequest *r
 {
   connection->in_flight--;
   g_queue_unlink(&s->under_way, &request->link);
-  if (request->outcome == BG_NBD_ANSWERED)
+  if (request->outcome == BG_NBD_ANSWERED) {
     s->heard_at = g_get_monotonic_time();
+    s->answered = true;
+  }
   if (request->outcome != BG_NBD_ANSWERED || request->error || !is_write(request))
     return;
   s->written++;

@@ -53,6 +53,7 @@ typedef struct BgNbdSession {
   bool writable;       /* the node is: the server must not turn read-only */
   int64_t grace_until; /* monotonic µs; while DOWN */
   int64_t up_since;    /* monotonic µs; while UP, and after it */
+  bool answered;       /* the server has answered a request since then */
   uint64_t reconnect_delay;
   char *failure; /* FAILED, else of the last attempt to connect; NULL: none */
   unsigned outages;

@@ -32,7 +32,7 @@ kill_rounds() {
   while ((done < $1)); do
     round=$((round + 1)) data=some.raw
     ((round % 2)) || data=other.raw
-    timeout 100 dd if=$data of=mnt/disk bs=32k oflag=direct conv=notrunc status=none &
+    timeout 200 dd if=$data of=mnt/disk bs=32k oflag=direct conv=notrunc status=none &
     writer=$!
     while process_runs $writer && ((done < $1)); do
       sleep "0.0$((RANDOM % 8))"
