@@ -222,7 +222,7 @@ bool bg_chain_base_name(const BgChain *chain, char **file, const char **format, 
   *format = NULL;
   if (!chain->base)
     return true;
-  const char *image = bg_node_filename(chain->link->parent), *base = bg_node_filename(chain->base);
+  g_autofree char *image = bg_node_filename(chain->link->parent), *base = bg_node_filename(chain->base);
   if (!base) {
     bg_set_error(error, ENOTSUP, "node '%s' has no file name that an image could record", chain->base->name);
     return false;
