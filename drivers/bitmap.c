@@ -295,6 +295,16 @@ void bg_bitmap_set(BgBitmap *bitmap, uint64_t offset, uint64_t length)
   set_bits(bitmap, offset >> bitmap->granularity_bits, (last >> bitmap->granularity_bits) + 1);
 }
 
+void bg_bitmap_look(const BgBitmap *bitmap, BgBitmapSpec *spec)
+{
+  *spec = (BgBitmapSpec){.name = bitmap->name,
+                         .granularity_bits = bitmap->granularity_bits,
+                         .size = atomic_load(&bitmap->size),
+                         .recording = atomic_load(&bitmap->recording),
+                         .persistent = bitmap->persistent,
+                         .inconsistent = atomic_load(&bitmap->inconsistent)};
+}
+
 void bg_bitmaps_mark_recording(BgBitmaps *bitmaps, uint64_t offset, uint64_t length)
 {
   for (guint i = 0; i < bitmaps->list->len; i++) {

@@ -102,6 +102,8 @@ bool bg_bitmap_is_inconsistent(const BgBitmap *bitmap);
 void bg_bitmap_set_inconsistent(BgBitmaps *bitmaps, BgBitmap *bitmap);
 void bg_bitmap_set_recording(BgBitmaps *bitmaps, BgBitmap *bitmap, bool recording);
 
+/* What it is now; the name is the bitmap's. */
+void bg_bitmap_look(const BgBitmap *bitmap, BgBitmapSpec *spec);
 /* Marks whether it records or not. */
 void bg_bitmap_set(BgBitmap *bitmap, uint64_t offset, uint64_t length);
 /* The next dirty bytes from `offset` on: whole granules from *start, or from `offset` within one; cut at the end. False: none. */

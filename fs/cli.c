@@ -7,7 +7,7 @@
 
 /* Where GOption puts what it finds. */
 typedef struct Parsed {
-  gboolean help, version, list_drivers, foreground, debug, read_only, snapshot, compress, trust_images;
+  gboolean help, version, list_drivers, qmp_manual, foreground, debug, read_only, snapshot, compress, trust_images;
   char *driver, *format, *key_secret, *qmp;
   char **blockdevs, **allowed, **secrets, **mount_options, **rest;
 } Parsed;
@@ -100,6 +100,7 @@ static GOptionContext *make_context(Parsed *parsed)
       {"debug", 'd', 0, G_OPTION_ARG_NONE, &parsed->debug, "Stay in the foreground and print every request", NULL},
       {"list-drivers", 0, 0, G_OPTION_ARG_NONE, &parsed->list_drivers, "List the drivers", NULL},
       {"driver-help", 0, 0, G_OPTION_ARG_FILENAME, &parsed->driver, "Describe a driver and its options", "DRIVER"},
+      {"qmp-manual", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &parsed->qmp_manual, NULL, NULL},
       {"version", 'V', 0, G_OPTION_ARG_NONE, &parsed->version, "Print the version", NULL},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &parsed->help, "Print this text", NULL},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &parsed->rest, NULL, NULL},
@@ -174,6 +175,8 @@ static void take_flags(BgfsOptions *options, Parsed *parsed)
     options->command = BGFS_COMMAND_VERSION;
   else if (parsed->list_drivers)
     options->command = BGFS_COMMAND_LIST_DRIVERS;
+  else if (parsed->qmp_manual)
+    options->command = BGFS_COMMAND_QMP_MANUAL;
   else if (options->driver)
     options->command = BGFS_COMMAND_DRIVER_HELP;
 }

@@ -13,7 +13,8 @@ typedef enum {
   BGFS_COMMAND_HELP,
   BGFS_COMMAND_VERSION,
   BGFS_COMMAND_LIST_DRIVERS,
-  BGFS_COMMAND_DRIVER_HELP
+  BGFS_COMMAND_DRIVER_HELP,
+  BGFS_COMMAND_QMP_MANUAL /* for the build */
 } BgfsCommand;
 
 typedef struct BgfsOptions {

@@ -28,9 +28,15 @@ static void on_removed(void *data, BgNode *node)
   TELL_ALL(data, node_removed, node);
 }
 
+static void on_job(void *data, const struct BgJobEvent *event)
+{
+  TELL_ALL(data, job_event, event);
+}
+
 const BgListener bgfs_fan_out_listener = {
     .state_changed = on_state,
     .content_changed = on_content,
     .node_added = on_added,
     .node_removed = on_removed,
+    .job_event = on_job,
 };

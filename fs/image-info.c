@@ -45,6 +45,20 @@ void bgfs_json_set_text(JsonObject *object, const char *member, const char *text
   json_object_set_string_member(object, member, shown ? shown : text);
 }
 
+JsonNode *bgfs_json_of_object(JsonObject *object)
+{
+  JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+  json_node_take_object(node, object);
+  return node;
+}
+
+JsonNode *bgfs_json_of_array(JsonArray *array)
+{
+  JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+  json_node_take_array(node, array);
+  return node;
+}
+
 static void set_fact(JsonObject *object, const char *name, GVariant *value)
 {
   json_object_set_member(object, name, json_gvariant_serialize(value));

@@ -20,6 +20,10 @@ const BgSeenNode *bgfs_image_child(const BgSeenNode *seen, const char *name);
 /* What a file name in the image `filename` means: relative ones begin where the image is. The caller frees. */
 char *bgfs_image_full_name(const char *filename, const char *reference);
 
+/* A node that takes the object, or array. The caller's. */
+JsonNode *bgfs_json_of_object(JsonObject *object);
+JsonNode *bgfs_json_of_array(JsonArray *array);
+
 /* A string as JSON can hold it: what is no UTF-8 is escaped. */
 void bgfs_json_set_text(JsonObject *object, const char *member, const char *text);
 

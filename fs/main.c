@@ -7,6 +7,7 @@
 #include "fs/list.h"
 #include "fs/map.h"
 #include "fs/mount.h"
+#include "fs/qmp/manual.h"
 #include "fs/secret.h"
 #include "fs/snapshot.h"
 #include "fs/unmount.h"
@@ -45,6 +46,9 @@ static int run(BgfsOptions *options)
     return EXIT_SUCCESS;
   case BGFS_COMMAND_DRIVER_HELP:
     return bgfs_driver_help(options->driver);
+  case BGFS_COMMAND_QMP_MANUAL:
+    bgfs_qmp_print_manual();
+    return EXIT_SUCCESS;
   default:
     return mount(options);
   }

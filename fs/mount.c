@@ -129,6 +129,7 @@ static bool start_qmp(Mount *mount)
                                .notify = mount->fs.notify,
                                .closing = mount->fs.closing,
                                .mountpoint = mount->mountpoint,
+                               .secrets = mount->options->secrets,
                                .quit = on_quit};
   if (!mount->qmp)
     return true;

@@ -164,6 +164,31 @@ static bool load(BgSecrets *secrets, const char *text, GError **error)
   return good;
 }
 
+static bool copy_data(const char *data, uint8_t *out, size_t *length, GError **error)
+{
+  *length = strlen(data);
+  if (*length < ROOM)
+    memcpy(out, data, *length);
+  else
+    bg_set_error(error, EINVAL, "it is longer than a secret can be");
+  return *length < ROOM;
+}
+
+bool bgfs_secret_define(BgSecrets *secrets, const char *id, const char *file, const char *data, bool base64,
+                        GError **error)
+{
+  size_t length;
+  uint8_t *room = bg_secret_alloc(ROOM);
+  if (!room) {
+    bg_set_error_errno(error, ENOMEM, "no room");
+    return false;
+  }
+  bool got = file ? read_file(file, room, ROOM, &length, error) : copy_data(data, room, &length, error);
+  bool good = got && (!base64 || decode(room, &length, error)) && bg_secrets_add(secrets, id, room, length, error);
+  bg_secret_free(room, ROOM);
+  return good;
+}
+
 BgSecrets *bgfs_secrets_load(const GPtrArray *texts, GError **error)
 {
   g_autoptr(BgSecrets) secrets = bg_secrets_new();

@@ -105,6 +105,9 @@ bool bg_node_writable(BgNode *node);
 /* Whether requests to it may wait for somebody else (a server), for long or for ever. Any thread, costs one load. */
 bool bg_node_may_wait(const BgNode *node);
 
+/* The node that is its child of that name at this moment; NULL: none. */
+BgNode *bg_node_child(BgNode *node, const char *name);
+
 /* Size in bytes, or -errno. Never blocks. */
 int64_t bg_node_size(BgNode *node);
 /* Bytes of storage in use, or -errno. */

@@ -25,6 +25,15 @@ BgNode *bg_graph_find(BgGraph *graph, const char *name)
   return found;
 }
 
+BgNode *bg_node_child(BgNode *node, const char *name)
+{
+  bg_graph_lock(node->graph);
+  const BgEdge *edge = bg_node_edge(node, name);
+  BgNode *child = edge ? edge->hold.node : NULL;
+  bg_graph_unlock(node->graph);
+  return child;
+}
+
 static void list_below(BgNode *node, GHashTable *seen, GPtrArray *reverse)
 {
   if (!g_hash_table_add(seen, node))

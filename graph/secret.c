@@ -5,10 +5,13 @@
 #include "graph/name.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 struct BgSecrets {
-  GPtrArray *list; /* BgSecret * */
+  pthread_mutex_t lock;
+  GPtrArray *list;    /* (lock) BgSecret * */
+  GPtrArray *removed; /* (lock) the same: somebody may still have them */
 };
 
 static void secret_free(void *data)
@@ -22,7 +25,9 @@ static void secret_free(void *data)
 BgSecrets *bg_secrets_new(void)
 {
   BgSecrets *secrets = g_new(BgSecrets, 1);
+  pthread_mutex_init(&secrets->lock, NULL);
   secrets->list = g_ptr_array_new_with_free_func(secret_free);
+  secrets->removed = g_ptr_array_new_with_free_func(secret_free);
   return secrets;
 }
 
@@ -31,9 +36,12 @@ void bg_secrets_free(BgSecrets *secrets)
   if (!secrets)
     return;
   g_ptr_array_unref(secrets->list);
+  g_ptr_array_unref(secrets->removed);
+  pthread_mutex_destroy(&secrets->lock);
   g_free(secrets);
 }
 
+/* Under the lock. */
 static const BgSecret *find(const BgSecrets *secrets, const char *id)
 {
   for (guint i = 0; secrets && i < secrets->list->len; i++) {
@@ -55,10 +63,6 @@ bool bg_secrets_add(BgSecrets *secrets, const char *id, const void *data, size_t
     bg_set_error(error, EINVAL, length ? "the secret '%s' is longer than 64 KiB" : "the secret '%s' is empty", shown);
     return false;
   }
-  if (find(secrets, id)) {
-    bg_set_error(error, EEXIST, "there is a secret '%s' already", shown);
-    return false;
-  }
   void *copy = bg_secret_alloc(length);
   if (!copy) {
     bg_set_error_errno(error, ENOMEM, "the secret '%s'", shown);
@@ -67,14 +71,50 @@ bool bg_secrets_add(BgSecrets *secrets, const char *id, const void *data, size_t
   memcpy(copy, data, length);
   BgSecret *secret = g_new(BgSecret, 1);
   *secret = (BgSecret){g_strdup(id), copy, length};
-  g_ptr_array_add(secrets->list, secret);
-  return true;
+  pthread_mutex_lock(&secrets->lock);
+  bool known = find(secrets, id);
+  if (!known)
+    g_ptr_array_add(secrets->list, secret);
+  pthread_mutex_unlock(&secrets->lock);
+  if (!known)
+    return true;
+  secret_free(secret);
+  bg_set_error(error, EEXIST, "there is a secret '%s' already", shown);
+  return false;
+}
+
+bool bg_secrets_remove(BgSecrets *secrets, const char *id, GError **error)
+{
+  guint index;
+  pthread_mutex_lock(&secrets->lock);
+  const BgSecret *found = find(secrets, id);
+  if (found && g_ptr_array_find(secrets->list, found, &index))
+    g_ptr_array_add(secrets->removed, g_ptr_array_steal_index(secrets->list, index));
+  pthread_mutex_unlock(&secrets->lock);
+  if (found)
+    return true;
+  g_autofree char *shown = bg_escape(id);
+  bg_set_error(error, ENOENT, "there is no secret '%s'", shown);
+  return false;
+}
+
+/* Also how many there are. */
+static const BgSecret *look(const BgSecrets *secrets, const char *id, guint *count)
+{
+  *count = 0;
+  if (!secrets)
+    return NULL;
+  pthread_mutex_lock((pthread_mutex_t *)&secrets->lock);
+  *count = secrets->list->len;
+  const BgSecret *found = id ? find(secrets, id) : *count == 1 ? secrets->list->pdata[0] : NULL;
+  pthread_mutex_unlock((pthread_mutex_t *)&secrets->lock);
+  return found;
 }
 
 bool bg_secrets_choose(const BgSecrets *secrets, const char *id, const BgSecret **secret, GError **error)
 {
-  guint count = secrets ? secrets->list->len : 0;
-  const BgSecret *found = id ? find(secrets, id) : count == 1 ? secrets->list->pdata[0] : NULL;
+  guint count;
+  const BgSecret *found = look(secrets, id, &count);
   g_autofree char *shown = id ? bg_escape(id) : NULL;
   if (found)
     *secret = found;

@@ -1,8 +1,8 @@
 #include "graph/snapshot.h"
 
+#include "graph/alone.h"
 #include "graph/escape.h"
 #include "graph/mark.h"
-#include "graph/restructure.h"
 #include "graph/state.h"
 #include "graph/view.h"
 
@@ -49,56 +49,6 @@ const BgSnapshot *bg_snapshots_find(const GPtrArray *snapshots, const char *text
   return NULL;
 }
 
-/* ── a node of one's own ── */
-
-typedef struct Alone {
-  BgNode *node;
-  GPtrArray *gates, *closed; /* BgGate * */
-} Alone;
-
-/* Waits, bounded, until nobody changes the node or the graph's structure, and marks both. Under graph->control. */
-static bool mark(BgNode *node)
-{
-  BgGraph *graph = node->graph;
-  struct timespec deadline = bg_mark_deadline(BG_MARK_TIMEOUT_MS);
-  while (node->changing || graph->restructured)
-    if (pthread_cond_timedwait(&graph->changed, &graph->control, &deadline) == ETIMEDOUT)
-      return false;
-  return node->changing = graph->restructured = true;
-}
-
-static void alone_end(Alone *alone)
-{
-  BgGraph *graph = alone->node->graph;
-  bg_restructure_open(alone->closed);
-  bg_graph_lock(graph);
-  graph->restructured = false;
-  bg_mark_drop(alone->node);
-  bg_graph_unlock(graph);
-  g_ptr_array_unref(alone->gates);
-  g_ptr_array_unref(alone->closed);
-}
-
-/* No request is in the node, or comes to it, until alone_end(). */
-static bool alone_begin(Alone *alone, BgNode *node, GError **error)
-{
-  g_autoptr(GHashTable) nodes = g_hash_table_new(NULL, NULL);
-  g_hash_table_add(nodes, node);
-  bg_graph_lock(node->graph);
-  bool marked = mark(node);
-  if (marked)
-    *alone = (Alone){node, bg_restructure_gates_to(node->graph, nodes), g_ptr_array_new()};
-  bg_graph_unlock(node->graph);
-  if (!marked) {
-    bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
-    return false;
-  }
-  if (bg_restructure_close(alone->node->graph, alone->gates, alone->closed, error))
-    return true;
-  alone_end(alone);
-  return false;
-}
-
 /* ── the calls ── */
 
 typedef bool Call(BgNode *node, const char *argument, GError **error);
@@ -109,11 +59,11 @@ static bool call_alone(BgNode *node, const char *what, BgPerm perm, BgPerm share
 {
   g_autofree char *shown = bg_escape(argument), *who = g_strdup_printf("%s '%s'", what, shown);
   g_autoptr(BgUser) user = bg_user_new(node, who, perm, shared, error);
-  Alone alone;
-  if (!user || !alone_begin(&alone, node, error))
+  BgAlone alone;
+  if (!user || !bg_alone_begin(&alone, node->graph, &node, 1, error))
     return false;
   bool done = call(node, argument, error);
-  alone_end(&alone);
+  bg_alone_end(&alone);
   if (!done)
     bg_node_prefix_error(node, error);
   return done;

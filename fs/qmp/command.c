@@ -1,14 +1,16 @@
 #include "fs/qmp/command.h"
+#include "fs/image-info.h"
 
 #include <string.h>
 
 const BgfsQmpCommand *const *bgfs_qmp_commands(void)
 {
   static const BgfsQmpCommand *const tables[] = {
-      bgfs_qmp_control_commands,
-      bgfs_qmp_query_commands,
-      bgfs_qmp_node_commands,
-      NULL,
+      bgfs_qmp_control_commands,   bgfs_qmp_query_commands,
+      bgfs_qmp_node_commands,      bgfs_qmp_image_commands,
+      bgfs_qmp_bitmap_commands,    bgfs_qmp_transaction_commands,
+      bgfs_qmp_job_start_commands, bgfs_qmp_object_commands,
+      bgfs_qmp_job_commands,       NULL,
   };
   return tables;
 }
@@ -24,5 +26,5 @@ const BgfsQmpCommand *bgfs_qmp_command_find(const char *name)
 
 JsonNode *bgfs_qmp_done(void)
 {
-  return json_node_init_object(json_node_alloc(), json_object_new());
+  return bgfs_json_of_object(json_object_new());
 }

@@ -15,6 +15,8 @@ typedef struct BgfsQmpMount {
   BgfsNotify *notify;     /* NULL: nobody is told */
   BgfsClosing *closing;   /* NULL: nothing is ever closing */
   const char *mountpoint; /* absolute; NULL: there is none */
+  BgSecrets *secrets;     /* the graph's; NULL: none can be added */
+  struct BgfsQmpObjects *objects;
   void (*quit)(void *data);
   void *quit_data;
 } BgfsQmpMount;
@@ -45,7 +47,9 @@ const BgfsQmpCommand *bgfs_qmp_command_find(const char *name);
 /* An empty object, for commands that return nothing. */
 JsonNode *bgfs_qmp_done(void);
 
-extern const BgfsQmpCommand bgfs_qmp_control_commands[], bgfs_qmp_node_commands[], bgfs_qmp_query_commands[];
+extern const BgfsQmpCommand bgfs_qmp_job_start_commands[], bgfs_qmp_bitmap_commands[], bgfs_qmp_object_commands[],
+    bgfs_qmp_control_commands[], bgfs_qmp_image_commands[], bgfs_qmp_transaction_commands[], bgfs_qmp_job_commands[],
+    bgfs_qmp_node_commands[], bgfs_qmp_query_commands[];
 
 /* {"qemu": …, "package": …} */
 JsonNode *bgfs_qmp_version(void);

@@ -1,7 +1,9 @@
 #include "config.h"
 
+#include "fs/image-info.h"
 #include "fs/qmp/command.h"
 #include "fs/qmp/error.h"
+#include "fs/qmp/schema.h"
 
 /* The version of QEMU whose commands these are. */
 enum { QEMU_MAJOR = 7, QEMU_MINOR = 2, QEMU_MICRO = 0 };
@@ -14,7 +16,7 @@ JsonNode *bgfs_qmp_version(void)
   json_object_set_int_member(qemu, "micro", QEMU_MICRO);
   json_object_set_object_member(version, "qemu", qemu);
   json_object_set_string_member(version, "package", PACKAGE_STRING);
-  return json_node_init_object(json_node_alloc(), version);
+  return bgfs_json_of_object(version);
 }
 
 /* As soon as the client has negotiated: dispatch.c answers the first call. */
@@ -48,7 +50,15 @@ static JsonNode *query_commands(const BgfsQmpMount *mount, JsonObject *arguments
       json_array_add_object_element(names, name);
     }
   }
-  return json_node_init_array(json_node_alloc(), names);
+  return bgfs_json_of_array(names);
+}
+
+static JsonNode *query_schema(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
+{
+  (void)mount;
+  (void)arguments;
+  (void)error;
+  return bgfs_qmp_schema();
 }
 
 static JsonNode *quit(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
@@ -96,6 +106,9 @@ const BgfsQmpCommand bgfs_qmp_control_commands[] = {
      "is sent."},
     {"query-version", query_version, &bgfs_qmp_nothing, &version_type, 0, "Tells which program this is."},
     {"query-commands", query_commands, &bgfs_qmp_nothing, &commands_type, 0, "Lists the commands."},
+    {"query-qmp-schema", query_schema, &bgfs_qmp_nothing, &bgfs_qmp_anys, 0,
+     "Tells all commands and events with their types, in the form that QEMU gives this. The names of types mean "
+     "nothing."},
     {"quit", quit, &bgfs_qmp_nothing, &bgfs_qmp_nothing, 0,
      "Takes the mount away, as SIGTERM does. Files that are open are served until they are closed; then the images are "
      "written out and released, and the program ends."},

@@ -4,22 +4,13 @@
 #include "fs/images.h"
 #include "fs/mountpoint.h"
 #include "fs/qmp/error.h"
+#include "fs/qmp/find.h"
+#include "fs/qmp/objects.h"
 #include "fs/qmp/retry.h"
 #include "graph/blockdev.h"
-#include "graph/escape.h"
 
 #include <errno.h>
 #include <string.h>
-
-static BgNode *find_node(const BgfsQmpMount *mount, const char *name, GError **error)
-{
-  BgNode *node = bg_graph_find(mount->graph, name);
-  if (node)
-    return node;
-  g_autofree char *shown = bg_escape(name);
-  bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Failed to find node with node-name='%s'", shown);
-  return NULL;
-}
 
 /* ── blockdev-add ── */
 
@@ -52,6 +43,8 @@ static bool check_name(const BgfsQmpMount *mount, const BgDict *options, GError 
 static JsonNode *blockdev_add(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
   g_autoptr(BgDict) options = bg_blockdev_from_json(arguments, error);
+  if (options)
+    bgfs_qmp_objects_resolve(mount->objects, options);
   if (!options || !check_name(mount, options, error) || !check_filenames(mount, options, error))
     return NULL;
   BgNode *node = bg_graph_add(mount->graph, options, error);
@@ -76,7 +69,7 @@ static bool remove_node(const BgfsQmpMount *mount, void *data, GError **error)
 static JsonNode *blockdev_del(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
   const char *name = json_object_get_string_member(arguments, "node-name");
-  BgNode *node = find_node(mount, name, error);
+  BgNode *node = bgfs_qmp_find_node(mount, name, error);
   if (!node)
     return NULL;
   if (strchr(name, '@')) {
@@ -99,7 +92,7 @@ static bool check_reopen(const BgfsQmpMount *mount, const BgDict *options, GErro
 {
   const char *name = bg_dict_get(options, "node-name");
   if (name)
-    return find_node(mount, name, error);
+    return bgfs_qmp_find_node(mount, name, error);
   bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "node-name not specified");
   return false;
 }
@@ -112,6 +105,7 @@ static GPtrArray *reopen_options(const BgfsQmpMount *mount, JsonArray *list, GEr
     if (!options)
       return NULL;
     g_ptr_array_add(all, options);
+    bgfs_qmp_objects_resolve(mount->objects, options);
     if (!check_reopen(mount, options, error) || !check_filenames(mount, options, error))
       return NULL;
   }

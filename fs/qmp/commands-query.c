@@ -131,7 +131,7 @@ static JsonNode *query_named_block_nodes(const BgfsQmpMount *mount, JsonObject *
     if (!shows_snapshot(seen))
       json_array_add_object_element(nodes, describe(seen, flat));
   }
-  return json_node_init_array(json_node_alloc(), nodes);
+  return bgfs_json_of_array(nodes);
 }
 
 /* ── query-blockgraph ── */

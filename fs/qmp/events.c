@@ -1,16 +1,19 @@
 #include "fs/qmp/events.h"
 
 #include "fs/image-info.h"
+#include "fs/qmp/job-info.h"
 #include "fs/qmp/message.h"
 
 #include <errno.h>
 
-typedef enum { ADDED, REMOVED, STATE } Kind;
+typedef enum { ADDED, REMOVED, STATE, OTHER } Kind;
 
 typedef struct News {
   Kind kind;
-  BgNode *node;
-  int64_t time; /* µs since the epoch */
+  BgNode *node;     /* NULL: OTHER */
+  int64_t time;     /* µs since the epoch */
+  const char *name; /* OTHER: the event as it is to be told */
+  JsonObject *data; /* likewise */
 } News;
 
 struct BgfsQmpEvents {
@@ -26,17 +29,46 @@ struct BgfsQmpEvents {
 
 /* ── taking note ── */
 
-static void note(BgfsQmpEvents *events, Kind kind, BgNode *node)
+static void news_free(gpointer data)
 {
-  int64_t now = g_get_real_time();
+  News *news = data;
+  if (news->data)
+    json_object_unref(news->data);
+  g_free(news);
+}
+
+/* Under the lock. */
+static bool is_wanted(BgfsQmpEvents *events, const News *news)
+{
+  return events->running && (news->kind != STATE || g_hash_table_add(events->states, news->node));
+}
+
+/* Takes `news`. */
+static void queue(BgfsQmpEvents *events, News *news)
+{
   pthread_mutex_lock(&events->lock);
-  if (events->running && (kind != STATE || g_hash_table_add(events->states, node))) {
-    News *news = g_new(News, 1);
-    *news = (News){kind, node, now};
+  bool wanted = is_wanted(events, news);
+  if (wanted) {
     g_queue_push_tail(&events->queue, news);
     pthread_cond_signal(&events->changed);
   }
   pthread_mutex_unlock(&events->lock);
+  if (!wanted)
+    news_free(news);
+}
+
+static void note(BgfsQmpEvents *events, Kind kind, BgNode *node)
+{
+  News *news = g_new0(News, 1);
+  *news = (News){.kind = kind, .node = node, .time = g_get_real_time()};
+  queue(events, news);
+}
+
+void bgfs_qmp_events_add(BgfsQmpEvents *events, const char *name, JsonObject *data)
+{
+  News *news = g_new0(News, 1);
+  *news = (News){.kind = OTHER, .time = g_get_real_time(), .name = name, .data = data};
+  queue(events, news);
 }
 
 static void on_added(void *data, BgNode *node)
@@ -54,10 +86,16 @@ static void on_state(void *data, BgNode *node)
   note(data, STATE, node);
 }
 
+static void on_job(void *data, const BgJobEvent *event)
+{
+  bgfs_qmp_events_add(data, bgfs_qmp_job_event_name(event), bgfs_qmp_job_event_data(event));
+}
+
 const BgListener bgfs_qmp_events_listener = {
     .state_changed = on_state,
     .node_added = on_added,
     .node_removed = on_removed,
+    .job_event = on_job,
 };
 
 /* ── telling ── */
@@ -84,27 +122,33 @@ static void set_state(JsonObject *data, const BgNodeState *state)
   json_object_set_boolean_member(data, "read-write", state->read_write);
 }
 
+/* False: nothing is new. */
+static bool describe_node(BgfsQmpEvents *events, const News *news, JsonObject *data)
+{
+  BgNodeState state;
+  bgfs_json_set_text(data, "node-name", bg_node_name(news->node));
+  if (news->kind == REMOVED) {
+    g_hash_table_remove(events->told, news->node);
+    return true;
+  }
+  if (news->kind == ADDED)
+    bgfs_json_set_text(data, "driver", bg_node_driver(news->node)->name);
+  bg_node_state(news->node, &state);
+  bool changed = remember_state(events, news->node, &state);
+  set_state(data, &state);
+  bg_node_state_clear(&state);
+  return changed || news->kind == ADDED;
+}
+
 static void tell(BgfsQmpEvents *events, const News *news)
 {
   static const char *const names[] = {[ADDED] = "BLOCKGRAPH_NODE_ADDED",
                                       [REMOVED] = "BLOCKGRAPH_NODE_REMOVED",
                                       [STATE] = "BLOCKGRAPH_WRITE_STATE_CHANGED"};
-  g_autoptr(JsonObject) data = json_object_new();
-  bgfs_json_set_text(data, "node-name", bg_node_name(news->node));
-  if (news->kind == ADDED)
-    bgfs_json_set_text(data, "driver", bg_node_driver(news->node)->name);
-  if (news->kind == REMOVED) {
-    g_hash_table_remove(events->told, news->node);
-  } else {
-    BgNodeState state;
-    bg_node_state(news->node, &state);
-    bool changed = remember_state(events, news->node, &state);
-    set_state(data, &state);
-    bg_node_state_clear(&state);
-    if (news->kind == STATE && !changed)
-      return;
-  }
-  g_autofree char *event = bgfs_qmp_event(names[news->kind], data, news->time);
+  g_autoptr(JsonObject) data = news->data ? json_object_ref(news->data) : json_object_new();
+  if (news->kind != OTHER && !describe_node(events, news, data))
+    return;
+  g_autofree char *event = bgfs_qmp_event(news->kind == OTHER ? news->name : names[news->kind], data, news->time);
   bgfs_qmp_server_tell(events->server, event);
 }
 
@@ -124,7 +168,7 @@ static News *next(BgfsQmpEvents *events)
 static void *tell_all(void *data)
 {
   BgfsQmpEvents *events = data;
-  for (News *news; (news = next(events)); g_free(news))
+  for (News *news; (news = next(events)); news_free(news))
     tell(events, news);
   return NULL;
 }
@@ -145,7 +189,7 @@ void bgfs_qmp_events_free(BgfsQmpEvents *events)
 {
   if (!events)
     return;
-  g_queue_clear_full(&events->queue, g_free);
+  g_queue_clear_full(&events->queue, news_free);
   g_hash_table_unref(events->states);
   g_hash_table_unref(events->told);
   pthread_cond_destroy(&events->changed);

@@ -11,6 +11,9 @@ BgfsQmpEvents *bgfs_qmp_events_new(void);
 /* Stopped, or never started. NULL is fine. */
 void bgfs_qmp_events_free(BgfsQmpEvents *events);
 
+/* Tells an event of its own. `name` is a literal; takes `data`. Any thread; never waits. */
+void bgfs_qmp_events_add(BgfsQmpEvents *events, const char *name, JsonObject *data);
+
 /* With the BgfsQmpEvents as data. */
 extern const BgListener bgfs_qmp_events_listener;
 

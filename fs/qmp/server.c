@@ -4,6 +4,7 @@
 #include "fs/qmp/client.h"
 #include "fs/qmp/error.h"
 #include "fs/qmp/message.h"
+#include "fs/qmp/objects.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +17,7 @@ enum { PAUSE_MS = 100 }; /* before trying again when no connection can be taken 
 struct BgfsQmpServer {
   BgfsQmpSocket socket;
   BgfsQmpMount mount;
+  BgfsQmpObjects *objects;
   int wake;
   pthread_t thread;
   bool started;
@@ -137,6 +139,7 @@ BgfsQmpServer *bgfs_qmp_server_new(const char *path, GError **error)
   pthread_mutex_init(&server->lock, NULL);
   pthread_cond_init(&server->ended, NULL);
   server->clients = g_ptr_array_new();
+  server->objects = bgfs_qmp_objects_new();
   if (!bgfs_qmp_socket_open(&server->socket, path, error)) {
     g_prefix_error(error, "--qmp: ");
     bgfs_qmp_server_free(server);
@@ -158,6 +161,7 @@ void bgfs_qmp_server_free(BgfsQmpServer *server)
   if (server->wake >= 0)
     close(server->wake);
   g_ptr_array_unref(server->clients);
+  bgfs_qmp_objects_free(server->objects);
   pthread_cond_destroy(&server->ended);
   pthread_mutex_destroy(&server->lock);
   g_free(server);
@@ -166,6 +170,7 @@ void bgfs_qmp_server_free(BgfsQmpServer *server)
 bool bgfs_qmp_server_start(BgfsQmpServer *server, const BgfsQmpMount *mount)
 {
   server->mount = *mount;
+  server->mount.objects = server->objects;
   errno = pthread_create(&server->thread, NULL, listen_for_clients, server);
   return server->started = errno == 0;
 }

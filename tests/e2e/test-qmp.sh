@@ -1,38 +1,10 @@
 #!/bin/bash
 # The control socket: access, protocol, nodes that come and go while the graph is mounted.
 . "$(dirname "$0")/lib.sh"
+. "$e2e_dir/qmp-lib.sh"
 need_fuse
 need_tools qemu-img qemu-io python3 fio
 socket=$PWD/socket
-
-# connect_client: from now on qmp speaks to the daemon at $socket.
-connect_client() {
-  coproc client { exec python3 "$e2e_dir/qmp-client.py" "$socket" --events "$PWD/events"; }
-  own_processes+=("$client_PID")
-}
-
-# qmp REQUEST…: each NAME, or NAME ARGUMENTS. What is answered to the last is in $answer; fails if that is an error.
-answer=
-qmp() {
-  local request
-  for request in "$@"; do
-    printf '%s\n' "$request" >&"${client[1]}"
-    read -r -t 60 answer <&"${client[0]}" || fail "no answer to $request"
-  done
-  [[ $answer != '{"error"'* ]]
-}
-
-qmp_ok() {
-  qmp "$@" || fail "$*: $answer"
-}
-
-# qmp_fails PATTERN REQUEST…
-qmp_fails() {
-  local pattern=$1
-  shift
-  ! qmp "$@" || fail "$* was done: $answer"
-  assert_matches "$answer" "$pattern" "answer to $*"
-}
 
 event_came() {
   grep -q -- "$1" events

@@ -1,5 +1,7 @@
 #include "fs/qmp/dispatch.h"
 
+#include "fs/qmp/schema.h"
+
 #include "tests/graph/scratch.h"
 
 #include <criterion/criterion.h>
@@ -238,4 +240,41 @@ Test(dispatch, every_command_can_be_told_of)
       cr_assert_eq(bgfs_qmp_command_find(command->name), command, "%s is there once", command->name);
     }
   }
+}
+
+/* Every name that an entry uses is that of an entry, and there is no name twice. */
+static void check_reference(GHashTable *names, JsonObject *object, const char *member)
+{
+  const char *name = json_object_get_string_member_with_default(object, member, NULL);
+  cr_assert(!name || g_hash_table_contains(names, name), "%s", name);
+}
+
+static void check_references(GHashTable *names, JsonObject *entry, const char *list, const char *member)
+{
+  JsonArray *array = json_object_has_member(entry, list) ? json_object_get_array_member(entry, list) : NULL;
+  for (guint i = 0; array && i < json_array_get_length(array); i++)
+    check_reference(names, json_array_get_object_element(array, i), member);
+}
+
+Test(dispatch, the_schema_holds_together)
+{
+  g_autoptr(JsonNode) schema = bgfs_qmp_schema();
+  JsonArray *entries = json_node_get_array(schema);
+  g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+  for (guint i = 0; i < json_array_get_length(entries); i++) {
+    const char *name = json_object_get_string_member(json_array_get_object_element(entries, i), "name");
+    cr_assert(g_hash_table_add(names, (gpointer)name), "%s is there twice", name);
+  }
+  for (guint i = 0; i < json_array_get_length(entries); i++) {
+    JsonObject *entry = json_array_get_object_element(entries, i);
+    check_reference(names, entry, "arg-type");
+    check_reference(names, entry, "ret-type");
+    check_reference(names, entry, "element-type");
+    check_references(names, entry, "members", "type");
+    check_references(names, entry, "variants", "type");
+  }
+  for (const BgfsQmpCommand *const *table = bgfs_qmp_commands(); *table; table++)
+    for (const BgfsQmpCommand *command = *table; command->name; command++)
+      cr_assert(g_hash_table_contains(names, command->name), "%s", command->name);
+  cr_assert(g_hash_table_contains(names, "BlockdevOptions-qcow2"));
 }

@@ -1,0 +1,51 @@
+#include "graph/append.h"
+
+#include "graph/change.h"
+
+#include <errno.h>
+
+/* ── under graph->control ── */
+
+static bool check(const BgAppend *append, const BgEdge *edge, GError **error)
+{
+  const BgNode *node = append->node, *overlay = append->overlay;
+  if (!edge || !(edge->child.role & BG_ROLE_COW))
+    bg_set_error(error, EINVAL, "The overlay does not support backing images");
+  else if (edge->hold.node)
+    bg_set_error(error, EINVAL, "The overlay already has a backing image");
+  else if (overlay->holders->len)
+    bg_set_error(error, EBUSY, "The overlay is already in use: node '%s' is in use by %s", overlay->name,
+                 ((BgHold *)overlay->holders->pdata[0])->what);
+  else if (node == overlay)
+    bg_set_error(error, EINVAL, "Making '%s' a backing child of '%s' would create a cycle", node->name, node->name);
+  else
+    return true;
+  return false;
+}
+
+/* Parents move; snapshots of the node's own image stay with it. */
+static bool propose(BgProposal *proposal, const BgAppend *append, GError **error)
+{
+  BgEdge *backing = bg_node_edge(append->overlay, "backing");
+  if (!check(append, backing, error))
+    return false;
+  for (guint i = 0; i < append->node->holders->len; i++) {
+    BgEdge *edge = bg_hold_edge(append->node->holders->pdata[i]);
+    if (edge && !(edge->child.role & BG_ROLE_SNAPSHOT))
+      bg_proposal_retarget(proposal, edge, append->overlay);
+  }
+  bg_proposal_retarget(proposal, backing, append->node);
+  return true;
+}
+
+bool bg_graph_append(BgGraph *graph, const BgAppend *appends, size_t count, GError **error)
+{
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  bool good = true;
+  bg_graph_lock(graph);
+  for (size_t i = 0; i < count && good; i++)
+    good = propose(&proposal, &appends[i], error);
+  bg_graph_unlock(graph);
+  return good && (count == 0 || bg_change_run(graph, &proposal, error));
+}

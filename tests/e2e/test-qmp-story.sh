@@ -1,0 +1,129 @@
+#!/bin/bash
+# What a management tool does, over the control socket of a mounted graph: a chain built node by node, a commit in its middle; overlays,
+# snapshots, bitmaps and secrets.
+. "$(dirname "$0")/lib.sh"
+. "$e2e_dir/qmp-lib.sh"
+need_fuse
+need_tools qemu-img qemu-io python3
+socket=$PWD/socket
+
+job_is() {
+  qmp query-jobs && [[ $answer == *"\"status\": \"$1\""* ]]
+}
+
+no_jobs() {
+  qmp query-jobs && [[ $answer == '{"return": []}' ]]
+}
+
+# add_disk NAME FILE BACKING OPTIONS: a protocol node and a format node on it, as such a tool adds them.
+add_disk() {
+  qmp_ok "blockdev-add {\"driver\":\"file\",\"node-name\":\"p-$1\",\"filename\":\"$PWD/$2\",\"auto-read-only\":true}" \
+    "blockdev-add {\"driver\":\"qcow2\",\"node-name\":\"$1\",\"file\":\"p-$1\",\"backing\":$3,$4}"
+}
+
+note "a chain of five is built; every protocol node is auto-read-only, every backing format node read-only"
+qemu-img create -q -f qcow2 l0 8M
+for i in 1 2 3 4; do qemu-img create -q -f qcow2 -b "l$((i - 1))" -F qcow2 "l$i"; done
+for i in 0 1 2 3 4; do qemu-io -c "write -P $((i + 1)) ${i}M 2M" "l$i" >/dev/null; done
+chmod 644 l?
+qemu-img convert -O raw l4 before
+mount_graph mnt --qmp "unix:$socket" --blockdev driver=null-co,node-name=nil,size=512,read-only=on
+connect_client
+add_disk l0 l0 null '"read-only":true'
+for i in 1 2 3; do add_disk "l$i" "l$i" "\"l$((i - 1))\"" '"read-only":true'; done
+add_disk l4 l4 '"l3"' '"auto-read-only":true'
+cmp before mnt/l4
+assert_mode mnt/l0 444
+assert_writers "$daemon" -- l0 l1 l2 l3 l4
+
+note "a commit of the middle: the base is open for writing for just that time, its file refuses others"
+exec 7<mnt/l4
+qmp_ok 'block-commit {"job-id":"j","device":"l4","top-node":"l2","base-node":"l0","auto-finalize":false,"auto-dismiss":false}'
+wait_for 20 "the job is pending" job_is pending
+open_for_writing "$daemon" l0 || fail "the base is not open for writing"
+open_read_only "$daemon" l1 || fail "l1 is open for writing"
+assert_open_fails "busy|Read-only" mnt/p-l0
+assert_open_fails "busy|Read-only" mnt/l0
+assert_fails "lock" qemu-io -c "write 0 512" l0
+qmp_ok 'job-finalize {"id":"j"}'
+wait_for 20 "the job is concluded" job_is concluded
+qmp_ok 'job-dismiss {"id":"j"}'
+wait_for 5 "there are no jobs" no_jobs
+cmp before mnt/l4
+exec 7<&-
+for name in l2 p-l2 l1 p-l1; do
+  qmp_ok "blockdev-del {\"node-name\":\"$name\"}"
+  [[ ! -e mnt/$name ]] || fail "mnt/$name is still there"
+done
+wait_for 5 "the base is read-only again" open_read_only "$daemon" l0
+cmp before mnt/l4
+qmp_ok query-version # events come before answers that are asked for later
+order=$(grep -oE '"(created|running|waiting|pending|concluded|null)"|BLOCK_JOB_[A-Z]+' events | tr -d '"' | tr '\n' ' ')
+assert_equal "$order" "created running waiting pending BLOCK_JOB_PENDING BLOCK_JOB_COMPLETED concluded null " "order of events"
+
+note "a stream into the top, which is written meanwhile"
+qmp_ok 'block-stream {"job-id":"s","device":"l4","base-node":"l3"}'
+wait_for 20 "there are no jobs" no_jobs
+qmp_ok 'block-stream {"job-id":"s","device":"l4"}'
+printf new | dd of=mnt/l4 bs=1 seek=7M conv=notrunc status=none
+wait_for 20 "there are no jobs" no_jobs
+printf new | dd of=before bs=1 seek=7M conv=notrunc status=none
+cmp before mnt/l4
+qmp_fails "Job not found" 'job-cancel {"id":"s"}'
+qmp_fails DeviceNotActive 'block-job-cancel {"device":"s"}'
+
+note "an overlay goes on top of a node; snapshots inside its image come and go as files"
+qemu-img create -q -f qcow2 over 8M
+add_disk over over null '"auto-read-only":true'
+qmp_ok 'blockdev-snapshot {"node":"l4","overlay":"over"}'
+cmp before mnt/over
+printf over | dd of=mnt/over conv=notrunc status=none
+cmp before mnt/l4
+qmp_fails "already has a backing image" 'blockdev-snapshot {"node":"l4","overlay":"over"}'
+qmp_ok 'blockdev-snapshot-internal-sync {"device":"over","name":"kept"}'
+printf lost | dd of=mnt/over conv=notrunc status=none
+assert_equal "$(head -c 4 mnt/over@kept)" over "content of the snapshot"
+qmp_fails "already exists" 'transaction {"actions":[{"type":"blockdev-snapshot-internal-sync","data":{"device":"over","name":"second"}},{"type":"blockdev-snapshot-internal-sync","data":{"device":"over","name":"kept"}}]}'
+[[ ! -e mnt/over@second ]] || fail "a transaction that failed left a snapshot"
+qmp_fails "internal snapshot" 'blockdev-del {"node-name":"over@kept"}'
+qmp_ok 'blockdev-snapshot-delete-internal-sync {"device":"over","name":"kept"}'
+assert_matches "$answer" '"name": "kept"' "what was deleted"
+[[ ! -e mnt/over@kept ]] || fail "a deleted snapshot is still there"
+qmp_ok 'block_resize {"node-name":"over","size":16777216}'
+assert_equal "$(stat -c %s mnt/over)" 16777216 "size"
+
+note "bitmaps: several at one instant, or none"
+qmp_ok 'block-dirty-bitmap-add {"node":"over","name":"a"}'
+printf x | dd of=mnt/over bs=1 seek=3M conv=notrunc status=none
+bitmap_action() { printf '{"type":"block-dirty-bitmap-%s","data":{"node":"over",%s}}' "$1" "$2"; }
+qmp_ok "transaction {\"actions\":[$(bitmap_action add '"name":"b"'),$(bitmap_action merge '"target":"b","bitmaps":["a"]'),$(bitmap_action clear '"name":"a"'),$(bitmap_action disable '"name":"a"')]}"
+bitmaps() {
+  qmp_ok 'query-named-block-nodes {"flat":true}'
+  grep -oE '"name": "[ab]", "count": [0-9]+, "granularity": [0-9]+, "recording": [a-z]+' <<<"$answer"
+}
+kept=$(bitmaps)
+assert_equal "$(cut -d, -f1,2,4 <<<"$kept" | tr '\n' ';')" '"name": "a", "count": 0, "recording": false;"name": "b", "count": 65536, "recording": true;' "bitmaps"
+qmp_fails "already exists: b" "transaction {\"actions\":[$(bitmap_action clear '"name":"b"'),$(bitmap_action enable '"name":"a"'),$(bitmap_action add '"name":"b"')]}"
+assert_equal "$(bitmaps)" "$kept" "bitmaps after a transaction that failed"
+qmp_fails "aborted" "transaction {\"actions\":[$(bitmap_action remove '"name":"a"'),{\"type\":\"abort\",\"data\":{}}]}"
+assert_equal "$(bitmaps)" "$kept" "bitmaps after an aborted transaction"
+
+if has_encryption; then
+  note "a secret is defined and opens an image"
+  printf '%s' sesame >key
+  "$BLOCKGRAPHFS" create -f qcow2 --secret id=k,file=key -o encrypt.format=luks,encrypt.key-secret=k locked 1M
+  locked="{\"driver\":\"qcow2\",\"node-name\":\"locked\",\"auto-read-only\":true,\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"k\"},\"file\":{\"driver\":\"file\",\"filename\":\"$PWD/locked\"}}"
+  qmp_fails "no secret 'k'" "blockdev-add $locked"
+  qmp_ok 'object-add {"qom-type":"secret","id":"k","data":"sesame"}'
+  qmp_fails "duplicate" 'object-add {"qom-type":"secret","id":"k","data":"sesame"}'
+  qmp_ok "blockdev-add $locked" 'object-del {"id":"k"}' 'blockdev-del {"node-name":"locked"}'
+  qmp_fails "no secret 'k'" "blockdev-add $locked"
+  qmp_fails "'k' not found" 'object-del {"id":"k"}'
+fi
+
+note "the end"
+qmp_ok quit
+wait_for 20 "the daemon ends" process_gone "$daemon"
+wait "$daemon" || fail "the daemon ended with $?: $(cat mnt.log)"
+unset "daemon_of[mnt]"
+for image in l0 l3 l4 over; do qemu-img check -q "$image" || fail "$image is not sound"; done
