@@ -28,6 +28,11 @@ static void on_removed(void *data, BgNode *node)
   TELL_ALL(data, node_removed, node);
 }
 
+static void on_replaced(void *data, BgNode *from, BgNode *to)
+{
+  TELL_ALL(data, node_replaced, from, to);
+}
+
 static void on_job(void *data, const struct BgJobEvent *event)
 {
   TELL_ALL(data, job_event, event);
@@ -38,5 +43,6 @@ const BgListener bgfs_fan_out_listener = {
     .content_changed = on_content,
     .node_added = on_added,
     .node_removed = on_removed,
+    .node_replaced = on_replaced,
     .job_event = on_job,
 };

@@ -13,7 +13,7 @@ BgfsAccess bgfs_access(int open_flags, BgfsCachingPolicy caching);
 
 /* Zeroed but for `node` when nobody has it open. Calls on one file are never made at the same time. */
 typedef struct BgfsFile {
-  BgNode *node;
+  BgNode *_Atomic node; /* another one may take its place, along with the user */
   BgUser *user; /* NULL iff nobody has the file open; stays the same while somebody has */
   unsigned readers, writers;
 } BgfsFile;

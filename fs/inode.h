@@ -15,11 +15,12 @@
 
 #define BGFS_GRAPH_NAME ".graph"
 
-/* The file of one node. Lives as long as the table. */
+/* A file, of the name of the node for which it was made. Lives as long as the table. */
 typedef struct BgfsInode {
   uint64_t ino;
-  BgNode *node;
-  BgfsFile file; /* touched only by the tasks of `serial` */
+  const char *name;
+  BgNode *_Atomic node; /* that it shows: bgfs_inodes_replace() changes it */
+  BgfsFile file;        /* touched only by the tasks of `serial` */
   BgfsCaching caching;
   int backing_id; /* what the kernel calls the host's file for passthrough; 0: none. Touched only by the tasks of `serial` */
   BgfsPool pool;     /* for requests that may wait for somebody else */
@@ -43,5 +44,18 @@ BgfsInode *bgfs_inodes_of_node(BgfsInodes *inodes, BgNode *node);
 BgfsInode *bgfs_inodes_find(BgfsInodes *inodes, BgNode *node);
 /* The node's inode of that number; NULL if there is none. */
 BgfsInode *bgfs_inodes_get(BgfsInodes *inodes, uint64_t ino);
+
+/* ── files that show another node than the one of their name ── */
+
+/* All files that show `from` show `to` from now on. */
+void bgfs_inodes_replace(BgfsInodes *inodes, BgNode *from, BgNode *to);
+/* The node is gone: such files go with it. */
+void bgfs_inodes_forget(BgfsInodes *inodes, BgNode *node);
+/* The file of that name, if it is such a one; else NULL. */
+BgfsInode *bgfs_inodes_named(BgfsInodes *inodes, const char *name);
+/* All of them (BgfsInode *). Free with g_ptr_array_unref(). */
+GPtrArray *bgfs_inodes_replaced(BgfsInodes *inodes);
+/* All files that show the node (BgfsInode *), of whatever name. Free with g_ptr_array_unref(). */
+GPtrArray *bgfs_inodes_showing(BgfsInodes *inodes, BgNode *node);
 
 #endif

@@ -22,18 +22,19 @@ struct BgfsNotify {
 
 static void send_attributes(BgfsNotify *notify, BgNode *node)
 {
-  BgfsInode *inode = bgfs_inodes_find(notify->inodes, node);
-  if (inode)
-    fuse_lowlevel_notify_inval_inode(notify->session, inode->ino, -1, 0);
+  g_autoptr(GPtrArray) files = bgfs_inodes_showing(notify->inodes, node);
+  for (guint i = 0; i < files->len; i++)
+    fuse_lowlevel_notify_inval_inode(notify->session, ((BgfsInode *)files->pdata[i])->ino, -1, 0);
 }
 
 static void send_data(BgfsNotify *notify, BgNode *node)
 {
-  BgfsInode *inode = bgfs_inodes_find(notify->inodes, node);
-  if (!inode)
-    return;
-  inode->caching.generation = UINT64_MAX;
-  fuse_lowlevel_notify_inval_inode(notify->session, inode->ino, 0, 0);
+  g_autoptr(GPtrArray) files = bgfs_inodes_showing(notify->inodes, node);
+  for (guint i = 0; i < files->len; i++) {
+    BgfsInode *inode = files->pdata[i];
+    inode->caching.generation = UINT64_MAX;
+    fuse_lowlevel_notify_inval_inode(notify->session, inode->ino, 0, 0);
+  }
 }
 
 static void send_name(BgfsNotify *notify, BgNode *node)
@@ -226,9 +227,29 @@ static void on_name(void *data, BgNode *node)
   lane_queue(&notify->lanes[LANE_NAMES], node);
 }
 
+/* Files of other names that showed it are gone as soon as the kernel asks for them again. */
+static void on_removed(void *data, BgNode *node)
+{
+  BgfsNotify *notify = data;
+  if (notify->inodes)
+    bgfs_inodes_forget(notify->inodes, node);
+  lane_queue(&notify->lanes[LANE_NAMES], node);
+}
+
+/* At once: the next open of the file is the new node's. */
+static void on_replaced(void *data, BgNode *from, BgNode *to)
+{
+  BgfsNotify *notify = data;
+  if (notify->inodes)
+    bgfs_inodes_replace(notify->inodes, from, to);
+  lane_queue(&notify->lanes[LANE_ATTRIBUTES], to);
+  lane_queue(&notify->lanes[LANE_NAMES], from);
+}
+
 const BgListener bgfs_notify_listener = {
     .state_changed = on_state,
     .content_changed = on_content,
     .node_added = on_name,
-    .node_removed = on_name,
+    .node_removed = on_removed,
+    .node_replaced = on_replaced,
 };

@@ -22,6 +22,9 @@ static uint64_t find_in_root(BgfsFs *fs, const char *name)
 {
   if (strcmp(name, BGFS_GRAPH_NAME) == 0)
     return BGFS_INO_GRAPH;
+  BgfsInode *inode = bgfs_inodes_named(fs->inodes, name);
+  if (inode)
+    return inode->ino;
   BgNode *node = bg_graph_find(fs->graph, name);
   return node ? bgfs_inodes_of_node(fs->inodes, node)->ino : 0;
 }
@@ -50,10 +53,16 @@ static void add(GPtrArray *entries, const char *name, uint64_t ino, mode_t type)
 static void list_root(BgfsFs *fs, GPtrArray *entries)
 {
   add(entries, BGFS_GRAPH_NAME, BGFS_INO_GRAPH, S_IFDIR);
+  g_autoptr(GPtrArray) replaced = bgfs_inodes_replaced(fs->inodes);
+  for (guint i = 0; i < replaced->len; i++) {
+    const BgfsInode *inode = g_ptr_array_index(replaced, i);
+    add(entries, inode->name, inode->ino, S_IFREG);
+  }
   g_autoptr(GPtrArray) nodes = bg_graph_nodes(fs->graph);
   for (guint i = 0; i < nodes->len; i++) {
     BgNode *node = g_ptr_array_index(nodes, i);
-    add(entries, bg_node_name(node), bgfs_inodes_of_node(fs->inodes, node)->ino, S_IFREG);
+    if (replaced->len == 0 || !bgfs_inodes_named(fs->inodes, bg_node_name(node)))
+      add(entries, bg_node_name(node), bgfs_inodes_of_node(fs->inodes, node)->ino, S_IFREG);
   }
 }
 

@@ -33,6 +33,13 @@ static void drop_handle(BgfsFs *fs, BgfsHandle *handle)
   bgfs_opened_remove(fs->opened, handle);
 }
 
+/* Pages of one file know nothing of what is written through another. */
+static bool is_shown_twice(BgfsFs *fs, BgNode *node)
+{
+  g_autoptr(GPtrArray) files = bgfs_inodes_showing(fs->inodes, node);
+  return files->len > 1;
+}
+
 static void answer_open(OpenTask *open, BgfsHandle *handle)
 {
   BgNode *node = open->inode->node;
@@ -40,8 +47,8 @@ static void answer_open(OpenTask *open, BgfsHandle *handle)
   handle->generation = bg_node_generation(node);
   const BgfsCachingOpen caching = {
       .passthrough = fs->init_reply.passthrough && bgfs_passthrough_begin(&fs->passthrough, open->inode),
-      .uncached =
-          fs->caching == BGFS_CACHING_NONE || bg_node_has_foreign_writer(node) || bg_node_beside_passthrough(node),
+      .uncached = fs->caching == BGFS_CACHING_NONE || is_shown_twice(fs, node) || bg_node_has_foreign_writer(node) ||
+                  bg_node_beside_passthrough(node),
       .direct = open->flags & O_DIRECT && fs->caching != BGFS_CACHING_WRITEBACK && fs->init_reply.maps_uncached,
       .writes = handle->access & BGFS_WRITE,
       .generation = handle->generation,

@@ -108,6 +108,28 @@ assert_equal "$(bitmaps)" "$kept" "bitmaps after a transaction that failed"
 qmp_fails "aborted" "transaction {\"actions\":[$(bitmap_action remove '"name":"a"'),{\"type\":\"abort\",\"data\":{}}]}"
 assert_equal "$(bitmaps)" "$kept" "bitmaps after an aborted transaction"
 
+note "a mirror: when it is completed, the copy has the file's place, for whoever has it open, too"
+truncate -s 8M source.raw copy.raw
+random_bytes 3000000 7 | dd of=source.raw conv=notrunc status=none
+for name in source copy; do
+  qmp_ok "blockdev-add {\"driver\":\"raw\",\"node-name\":\"$name\",\"auto-read-only\":true,\"file\":{\"driver\":\"file\",\"filename\":\"$PWD/$name.raw\"}}"
+done
+exec 7<>mnt/source
+qmp_ok 'blockdev-mirror {"job-id":"m","device":"source","target":"copy","sync":"full"}'
+wait_for 20 "the mirror is ready" job_is ready
+printf during | dd of=mnt/source bs=1 seek=4M conv=notrunc status=none
+qmp_ok 'job-complete {"id":"m"}'
+wait_for 20 "there are no jobs" no_jobs
+printf handle >&7
+exec 7>&-
+printf after | dd of=mnt/source bs=1 seek=5M conv=notrunc status=none
+assert_equal "$(head -c 6 copy.raw)$(tail -c +$((4 * 1048576 + 1)) copy.raw | head -c 6)$(tail -c +$((5 * 1048576 + 1)) copy.raw | head -c 5)" \
+  handleduringafter "what was written reached the copy"
+[[ $(head -c 6 source.raw) != handle ]] || fail "the source was written after the mirror had ended"
+cmp mnt/source mnt/copy
+qmp_ok 'blockdev-del {"node-name":"source"}'
+cmp mnt/source copy.raw
+
 if has_encryption; then
   note "a secret is defined and opens an image"
   printf '%s' sesame >key

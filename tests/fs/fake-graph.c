@@ -51,6 +51,5 @@ int bg_user_flush(BgUser *user)
 
 const char *bg_node_name(const BgNode *node)
 {
-  (void)node;
-  return "disk";
+  return node->name ? node->name : "disk";
 }

@@ -5,6 +5,7 @@
 #include "graph/user.h"
 
 struct BgNode {
+  const char *name;    /* NULL: "disk" */
   BgPerm write_perm;   /* what bg_user_write_perm() says */
   int refuse;          /* errno with which the next change is refused; 0: none */
   int flush_result;    /* of bg_user_flush() */
