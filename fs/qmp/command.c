@@ -6,11 +6,17 @@
 const BgfsQmpCommand *const *bgfs_qmp_commands(void)
 {
   static const BgfsQmpCommand *const tables[] = {
-      bgfs_qmp_control_commands,   bgfs_qmp_query_commands,
-      bgfs_qmp_node_commands,      bgfs_qmp_image_commands,
-      bgfs_qmp_bitmap_commands,    bgfs_qmp_transaction_commands,
-      bgfs_qmp_job_start_commands, bgfs_qmp_object_commands,
-      bgfs_qmp_job_commands,       NULL,
+      bgfs_qmp_control_commands,
+      bgfs_qmp_query_commands,
+      bgfs_qmp_node_commands,
+      bgfs_qmp_image_commands,
+      bgfs_qmp_bitmap_commands,
+      bgfs_qmp_transaction_commands,
+      bgfs_qmp_create_commands,
+      bgfs_qmp_job_start_commands,
+      bgfs_qmp_object_commands,
+      bgfs_qmp_job_commands,
+      NULL,
   };
   return tables;
 }

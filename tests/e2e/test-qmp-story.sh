@@ -108,6 +108,23 @@ assert_equal "$(bitmaps)" "$kept" "bitmaps after a transaction that failed"
 qmp_fails "aborted" "transaction {\"actions\":[$(bitmap_action remove '"name":"a"'),{\"type\":\"abort\",\"data\":{}}]}"
 assert_equal "$(bitmaps)" "$kept" "bitmaps after an aborted transaction"
 
+note "a file and an image in it are made, and get another backing file"
+qmp_ok "blockdev-create {\"job-id\":\"c\",\"options\":{\"driver\":\"file\",\"filename\":\"$PWD/made.qcow2\",\"size\":0}}"
+wait_for 20 "the job is concluded" job_is concluded
+qmp_ok 'job-dismiss {"id":"c"}'
+qmp_ok "blockdev-add {\"driver\":\"file\",\"node-name\":\"p-made\",\"filename\":\"$PWD/made.qcow2\",\"auto-read-only\":true}"
+qmp_ok 'blockdev-create {"job-id":"c","options":{"driver":"qcow2","file":"p-made","size":8388608,"cluster-size":4096,"version":"v3","backing-file":"l0","backing-fmt":"qcow2"}}'
+wait_for 20 "the job is concluded" job_is concluded
+qmp_ok query-jobs
+[[ $answer != *error* ]] || fail "creating failed: $answer"
+qmp_ok 'job-dismiss {"id":"c"}' 'blockdev-del {"node-name":"p-made"}'
+assert_matches "$(qemu-img info made.qcow2)" 'cluster_size: 4096.*backing file: l0' "what was made"
+add_disk made made.qcow2 '"l3"' '"auto-read-only":true'
+qmp_ok "change-backing-file {\"image-node-name\":\"made\",\"backing-file\":\"$PWD/l3\"}"
+assert_matches "$(qemu-img info -U made.qcow2)" 'backing file: /.*/l3' "what was changed"
+cmp mnt/made mnt/l3
+qmp_ok 'blockdev-del {"node-name":"made"}'
+
 note "a mirror: when it is completed, the copy has the file's place, for whoever has it open, too"
 truncate -s 8M source.raw copy.raw
 random_bytes 3000000 7 | dd of=source.raw conv=notrunc status=none
