@@ -100,6 +100,13 @@ static bool delete_snapshot(const BgfsQmpMount *mount, void *data, GError **erro
   return bg_node_snapshot_delete(wanted->node, wanted->name, error);
 }
 
+static bool apply(const BgfsQmpMount *mount, void *data, GError **error)
+{
+  (void)mount;
+  const Snapshot *wanted = data;
+  return bg_node_snapshot_apply(wanted->node, wanted->name, error);
+}
+
 static bool check_new_snapshot(BgNode *node, const char *name, GError **error)
 {
   g_autoptr(GPtrArray) list = bg_node_snapshots(node);
@@ -160,25 +167,42 @@ static void refuse_unknown(BgNode *node, const char *name, const char *id, GErro
                      other ? other : "(null)", one ? one : "(null)", bg_node_name(node));
 }
 
-static JsonNode *snapshot_delete(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
+/* The node, its snapshots and the one of them that `arguments` name; NULL and error if there is none. */
+static const BgSnapshot *find_given(const BgfsQmpMount *mount, JsonObject *arguments, BgNode **node, GPtrArray **list,
+                                    GError **error)
 {
   const char *name = json_object_get_string_member_with_default(arguments, "name", NULL);
   const char *id = json_object_get_string_member_with_default(arguments, "id", NULL);
-  BgNode *node = bgfs_qmp_find_device(mount, json_object_get_string_member(arguments, "device"), error);
-  if (!node)
+  *node = bgfs_qmp_find_device(mount, json_object_get_string_member(arguments, "device"), error);
+  if (!*node)
     return NULL;
   if (!name && !id) {
     bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Name or id must be provided");
     return NULL;
   }
-  g_autoptr(GPtrArray) list = bg_node_snapshots(node);
-  const BgSnapshot *found = find_snapshot(list, name, id);
-  if (!found) {
-    refuse_unknown(node, name, id, error);
-    return NULL;
-  }
-  Snapshot wanted = {node, found->id};
-  return bgfs_qmp_retry(mount, delete_snapshot, &wanted, error) ? describe(found) : NULL;
+  *list = bg_node_snapshots(*node);
+  const BgSnapshot *found = find_snapshot(*list, name, id);
+  if (!found)
+    refuse_unknown(*node, name, id, error);
+  return found;
+}
+
+static JsonNode *snapshot_delete(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
+{
+  BgNode *node;
+  g_autoptr(GPtrArray) list = NULL;
+  const BgSnapshot *found = find_given(mount, arguments, &node, &list, error);
+  Snapshot wanted = {node, found ? found->id : NULL};
+  return found && bgfs_qmp_retry(mount, delete_snapshot, &wanted, error) ? describe(found) : NULL;
+}
+
+static JsonNode *snapshot_apply(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
+{
+  BgNode *node;
+  g_autoptr(GPtrArray) list = NULL;
+  const BgSnapshot *found = find_given(mount, arguments, &node, &list, error);
+  Snapshot wanted = {node, found ? found->id : NULL};
+  return found && bgfs_qmp_retry(mount, apply, &wanted, error) ? describe(found) : NULL;
 }
 
 /* ── types ── */
@@ -240,5 +264,9 @@ const BgfsQmpCommand bgfs_qmp_image_commands[] = {
      BGFS_QMP_CHANGES_FILES, "Keeps the disk as it is now inside its image."},
     {"blockdev-snapshot-delete-internal-sync", snapshot_delete, &delete_type, &info_type, BGFS_QMP_CHANGES_FILES,
      "Deletes a snapshot inside an image, and tells what it was."},
+    {"blockgraph-snapshot-apply", snapshot_apply, &delete_type, &info_type, BGFS_QMP_CHANGES_FILES,
+     "Makes a disk what it was when the internal snapshot was taken. Refused while anybody has the disk or the "
+     "snapshot open. "
+     "QEMU has no such command."},
     {NULL},
 };
