@@ -97,6 +97,89 @@ done
 [[ $(<events) != *STATE* ]] || fail "an event that was not asked for: $(cat events)"
 python3 -c 'import json, sys; assert any(json.loads(line)["event"] == "BLOCKGRAPH_NODE_ADDED" for line in sys.stdin)' <events.json
 
+note "snapshots inside the image: taken, listed, applied, deleted"
+printf first | dd of=mnt/disk conv=notrunc status=none
+"$ctl" snapshot -c before mnt/disk
+printf other | dd of=mnt/disk conv=notrunc status=none
+assert_equal "$(head -c 5 mnt/disk@before)" first "the snapshot's file"
+assert_matches "$("$ctl" snapshot mnt/disk)" $'^Snapshot list:\n.*\n1 +before ' "list"
+assert_equal "$("$ctl" snapshot --json mnt/disk | python3 -c 'import json, sys; print([s["name"] for s in json.load(sys.stdin)])')" "['before']" "JSON"
+assert_status 1 "snapshot: disk: Snapshot with name 'before' already exists" "$ctl" snapshot -c before mnt/disk
+exec 7<mnt/disk
+assert_status 1 "snapshot: disk: .*file 'disk'" "$ctl" snapshot -a before mnt/disk
+exec 7<&-
+"$ctl" snapshot -a before mnt/disk
+assert_equal "$(head -c 5 mnt/disk)" first "the disk that went back"
+"$ctl" snapshot -d 1 mnt disk
+[[ ! -e mnt/disk@before ]] || fail "the deleted snapshot's file is still there"
+assert_status 1 "snapshot: disk: .*before" "$ctl" snapshot -d before mnt/disk
+
+note "overlays, and committing them: the middle of a chain, then the active layer"
+"$ctl" snapshot -o new.qcow2 mnt/disk
+printf third | dd of=mnt/new conv=notrunc status=none
+assert_equal "$(head -c 5 mnt/disk)" first "the disk below the overlay"
+"$ctl" snapshot --overlay top.qcow2 --node-name top mnt/new
+assert_status 1 "snapshot: top: .*exist" "$ctl" snapshot -o new.qcow2 mnt/top
+[[ -e new.qcow2 ]] || fail "an image that was there is gone"
+cat mnt/top >top.raw
+content=$(digest mnt/top)
+"$ctl" commit mnt/new >out 2>err
+[[ ! -s out && ! -s err ]] || fail "without a terminal nothing is printed: $(cat out err)"
+assert_equal "$(digest mnt/top)" "$content" "content"
+assert_equal "$(head -c 5 mnt/disk)" third "the disk that was committed into"
+assert_matches "$("$ctl" tree mnt/top)" '`-- backing: disk ' "the shorter chain"
+"$ctl" commit --json mnt/top >out
+assert_equal "$(tr -d ' \n' <out)" '{"id":"commit0","type":"commit","status":"concluded"}' "JSON"
+"$ctl" del mnt/top
+assert_same mnt/disk top.raw
+
+note "stream, mirror and backup"
+"$ctl" stream mnt/disk
+[[ ! -e mnt/disk.backing ]] || fail "mnt/disk.backing is still there"
+assert_equal "$(head -c 5 mnt/disk)" third "the disk that stands alone"
+for name in mirrored saved; do
+  qemu-img create -q -f qcow2 "$name.qcow2" 8M
+  "$ctl" add mnt "driver=qcow2,node-name=$name,auto-read-only=on,file.driver=file,file.filename=$name.qcow2"
+done
+assert_equal "$("$ctl" mirror mnt disk mirrored)" mirror0 "the mirror that goes on"
+assert_matches "$("$ctl" jobs mnt)" $'\nmirror0 +mirror +ready +100% of 8 MiB' "list"
+printf fifth | dd of=mnt/disk conv=notrunc status=none
+"$ctl" jobs mnt finish mirror0
+mirror_ended() {
+  [[ -z $("$ctl" jobs mnt) ]]
+}
+wait_for 20 "the mirror has ended" mirror_ended
+assert_same mnt/disk mnt/mirrored
+"$ctl" backup mnt disk saved
+assert_same mnt/disk mnt/saved
+assert_status 1 "backup: disk: .*nothing" "$ctl" backup mnt disk nothing
+assert_status 1 "mirror: disk: source and target are both" "$ctl" mirror mnt disk disk
+
+note "an interrupt cancels; speed, pause and resume"
+head -c 4M /dev/urandom | dd of=mnt/disk bs=1M conv=notrunc status=none
+"$ctl" backup --speed=64K --id=slow mnt disk saved >out 2>err &
+slow=$!
+own_processes+=("$slow")
+slow_is() {
+  [[ $("$ctl" jobs mnt) =~ slow\ +backup\ +$1 ]]
+}
+wait_for 20 "the job runs" slow_is running
+"$ctl" jobs mnt pause slow
+wait_for 20 "the job is paused" slow_is paused
+assert_status 1 'jobs: slow: .*paus' "$ctl" jobs mnt pause slow
+"$ctl" jobs mnt resume slow
+"$ctl" jobs mnt speed slow 32K
+assert_matches "$("$ctl" jobs mnt)" "32 KiB/s" "list"
+kill -INT "$slow"
+status=0
+wait "$slow" || status=$?
+assert_equal "$status" 1 "status of an interrupted backup"
+assert_equal "$(cat err)" $'slow: cancelling\nblockgraphctl backup: disk: job slow: cancelled' "what it says"
+assert_equal "$("$ctl" jobs mnt)" "" "jobs that are left"
+"$ctl" mirror --pivot mnt disk mirrored
+"$ctl" del mnt/disk
+assert_status 1 "jobs: none: " "$ctl" jobs mnt cancel none
+
 note "unmount returns when the images are released, and tells who is in the way"
 exec 7<mnt/disk
 assert_status 1 "unmount: mnt: in use by" "$ctl" unmount mnt
@@ -127,24 +210,12 @@ note "commit waits, and shows progress"
 assert_matches "$(cat err)" '^commit0 begins|^commit0 +[0-9]+% of 1 GiB' "progress"
 assert_matches "$(cat err)" 'commit0 +[1-9][0-9]*% of 1 GiB, [0-9.]+ [KMG]iB/s, 0:[0-9]+ left' "progress"
 assert_matches "$(grep block-commit log)" '"device": "disk".*"top-node": "disk".*"base-node": "base".*"job-id": "commit0".*"speed": 10485760' "the command"
-"$ctl" commit -s fake disk >out 2>err
-[[ ! -s out && ! -s err ]] || fail "without a terminal nothing is printed: $(cat out err)"
-assert_equal "$("$ctl" commit -s fake --json disk | tr -d ' \n')" '{"id":"commit0","type":"commit","status":"concluded"}' "JSON"
 assert_status 1 '^blockgraphctl commit: disk: job commit0: No space left on device$' "$ctl" commit -s broken disk
 assert_status 1 'base: there is nothing below it' "$ctl" commit -s fake base
 
-note "--detach returns at once; jobs lists; an interrupt cancels"
+note "--detach returns at once, and jobs lists"
 assert_equal "$("$ctl" commit -s fake --detach disk)" commit0 "id of the job"
 assert_matches "$("$ctl" jobs -s fake)" $'^ID.*\ncommit0 +commit +running +[0-9]+% of 1 GiB +1 MiB/s' "list"
 assert_equal "$("$ctl" jobs -s fake --json | python3 -c 'import json, sys; print([job["speed"] for job in json.load(sys.stdin)])')" "[1048576]" "JSON"
-"$ctl" commit -s fake disk >out 2>err &
-committer=$!
-own_processes+=("$committer")
-wait_for 20 "the second job runs" grep -q '"job-id": "commit1"' log
-kill -INT "$committer"
-status=0
-wait "$committer" || status=$?
-assert_equal "$status" 1 "status of an interrupted commit"
-assert_equal "$(cat err)" $'commit1: cancelling\nblockgraphctl commit: disk: job commit1: cancelled' "what it says"
 "$ctl" jobs -s fake pause commit0
 assert_matches "$(tail -1 log)" '^job-pause \{"id": "commit0"\}' "the command"
