@@ -59,7 +59,8 @@ qemu-img create -q -f qcow2 image.qcow2 8M
 server_command=(qemu-nbd -t -e 8 -f qcow2 -k "$PWD/s" -x disk image.qcow2)
 start_server
 kill_rounds $((kills - kills / 2))
-kill "$server" && wait "$server" || true
+kill "$server"
+wait "$server" || true
 qemu-img convert -f qcow2 -O raw image.qcow2 content.raw
 cmp -n $((8 << 20)) content.raw some.raw >/dev/null || assert_same content.raw other.raw
 

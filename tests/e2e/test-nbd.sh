@@ -145,6 +145,7 @@ end_server
 
 if command -v nbd-server >/dev/null; then
   note "nbd-server, which tells neither holes nor sizes of blocks"
+  # shellcheck disable=SC2016 # where the port will stand
   printf '[generic]\nlistenaddr = 127.0.0.1\nport = %s\n[disk]\nexportname = %s\nflush = true\ntrim = true\n' \
     '$0' "$PWD/disk.raw" >nbd.conf
   # shellcheck disable=SC2016 # for the shell that is started
