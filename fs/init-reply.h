@@ -6,6 +6,7 @@
 #ifndef BGFS_INIT_REPLY_H
 #define BGFS_INIT_REPLY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,11 +18,11 @@
 
 /* What is known of the INIT request; zeroed at first but for what is wanted. */
 typedef struct BgfsInitReply {
-  bool wants_passthrough; /* set before INIT */
-  uint64_t unique;        /* of the request that waits for its reply; 0: none */
-  uint64_t flags;         /* that the kernel offers */
-  bool maps_uncached;     /* FUSE_DIRECT_IO_ALLOW_MMAP was agreed on */
-  bool passthrough;       /* FUSE_PASSTHROUGH was */
+  bool wants_passthrough;      /* set before INIT */
+  atomic_uint_fast64_t unique; /* of the request that waits for its reply, beside which notifications go out; 0: none */
+  uint64_t flags;              /* that the kernel offers */
+  bool maps_uncached;          /* FUSE_DIRECT_IO_ALLOW_MMAP was agreed on */
+  bool passthrough;            /* FUSE_PASSTHROUGH was */
 } BgfsInitReply;
 
 /* Looks at a request of `length` bytes. */

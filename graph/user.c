@@ -14,7 +14,10 @@
 
 BgPerm bg_user_write_perm(BgNode *node)
 {
-  return bg_node_write_perm(node);
+  bg_graph_lock(node->graph); /* a reopen may be giving the node other limits */
+  BgPerm perm = bg_node_write_perm(node);
+  bg_graph_unlock(node->graph);
+  return perm;
 }
 
 static bool run_hold(BgUser *user, BgPerm perm, BgPerm shared, GError **error)

@@ -140,7 +140,8 @@ wait_for 20 "there are no jobs" no_jobs
 printf handle >&7
 exec 7>&-
 printf after | dd of=mnt/source bs=1 seek=5M conv=notrunc status=none
-assert_equal "$(head -c 6 copy.raw)$(tail -c +$((4 * 1048576 + 1)) copy.raw | head -c 6)$(tail -c +$((5 * 1048576 + 1)) copy.raw | head -c 5)" \
+bytes_of() { dd "if=$1" bs=1 "skip=$2" "count=$3" status=none; }
+assert_equal "$(bytes_of copy.raw 0 6)$(bytes_of copy.raw 4M 6)$(bytes_of copy.raw 5M 5)" \
   handleduringafter "what was written reached the copy"
 [[ $(head -c 6 source.raw) != handle ]] || fail "the source was written after the mirror had ended"
 cmp mnt/source mnt/copy
