@@ -113,8 +113,9 @@ static bool parse(JsonParser *parser, const char *text, GError **error)
   g_autoptr(GError) syntax = NULL;
   bool parsed = json_parser_load_from_data(parser, text, -1, &syntax);
   g_autofree char *repeated = members.repeated;
+  g_autofree char *said = parsed ? NULL : bg_escape(syntax->message); /* it quotes the text */
   if (!parsed)
-    bg_set_error(error, EINVAL, "%s", syntax->message);
+    bg_set_error(error, EINVAL, "%s", said);
   else if (repeated)
     bg_set_error(error, EINVAL, "The member '%s' is given twice", repeated);
   return parsed && !repeated;

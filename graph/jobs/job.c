@@ -189,9 +189,14 @@ bool bg_job_dismiss(BgJob *job, GError **error)
 {
   pthread_mutex_lock(&job->lock);
   bool may = check_verb(job, "dismiss", AT(CONCLUDED), error);
-  if (may)
+  if (may) {
     job->dismiss_asked = true;
-  return asked(job, may);
+    pthread_cond_broadcast(&job->wake);
+  }
+  while (may && job->status != BG_JOB_NULL)
+    pthread_cond_wait(&job->wake, &job->lock);
+  pthread_mutex_unlock(&job->lock);
+  return may;
 }
 
 void bg_job_shut_down(BgJob *job)

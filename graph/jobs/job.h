@@ -7,7 +7,8 @@
  *             running → ready ⇄ standby → waiting …                     (mirror, active commit)
  *             any before concluded → aborting → concluded → null       (failed or cancelled)
  *
- * and its thread alone makes these steps, so the listener hears of them in their order. Verbs only ask for a step, and return at once.
+ * and its thread alone makes these steps, so the listener hears of them in their order. Verbs only ask for a step, and return at once;
+ * but what was dismissed is gone.
  *
  * What a job did takes effect between pending and concluded, in one change of the graph; before, nodes are as they were but for the
  * permissions that the job holds. A BgJob is reference counted, and its facts can be read for as long as somebody holds a reference, the
@@ -113,7 +114,7 @@ bool bg_job_cancel(BgJob *job, bool force, GError **error);
 bool bg_job_complete(BgJob *job, GError **error);
 /* Of a pending job whose finalize is manual: what was done shall take effect. */
 bool bg_job_finalize(BgJob *job, GError **error);
-/* Of a concluded job: it shall go. */
+/* Of a concluded job: it shall go. Returns when it has, in no time: its id is free. */
 bool bg_job_dismiss(BgJob *job, GError **error);
 
 /* ── the graph's jobs ── */

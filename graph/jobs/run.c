@@ -30,6 +30,7 @@ static void set_status(BgJob *job, BgJobStatus status)
 {
   pthread_mutex_lock(&job->lock);
   job->status = status;
+  pthread_cond_broadcast(&job->wake); /* who dismisses the job waits for its end */
   pthread_mutex_unlock(&job->lock);
   tell_if_meant(job, BG_JOB_EVENT_STATUS);
 }

@@ -42,7 +42,7 @@ Test(json, what_is_none)
                                       "tru",        "01",       "0x10",       "1a",         "+1",
                                       ".5",         "1.",       "1e",         "-",          "\"open",
                                       "\"\\",       "\"a\nb\"", "[1,]",       "{\"a\":1,}", "[\xff]",
-                                      "NaN",        "[}",       "[1 2]",      "\"a\" \"b\""};
+                                      "NaN",        "[}",       "[1 2]",      "\"a\" \"b\"",  "{\"a\":\"b\\nc\":1}"};
   for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
     check_refused(texts[i], "");
 }

@@ -184,6 +184,7 @@ Test(job, waits_for_finalize_and_dismiss)
   cr_assert(idle.finished);
   cr_assert_not(bg_job_cancel(job, true, NULL));
   cr_assert(bg_job_dismiss(job, NULL));
+  cr_assert(bg_jobs_check_id(fixture.graph, "j", NULL), "the id is free");
   assert_events(&fixture, "null", "null");
   tear_down(&fixture);
 }
