@@ -6,6 +6,7 @@
 #include <criterion/event.h>
 #include <criterion/logging.h>
 #include <criterion/parameterized.h>
+#include <criterion/redirect.h>
 
 #include <glib.h>
 #include <signal.h>
@@ -143,6 +144,13 @@ void cr_log(enum criterion_severity severity, const char *format, ...)
   vfprintf(stderr, format, args);
   va_end(args);
   fputc('\n', stderr);
+}
+
+/* No test looks at what it has written: it shall only be out of the way. */
+void cr_redirect_stderr(void)
+{
+  if (!freopen("/dev/null", "w", stderr))
+    criterion_abort_test();
 }
 
 /* ── the runner ── */
