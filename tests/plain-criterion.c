@@ -1,6 +1,6 @@
 /* Runs criterion tests without libcriterion, for builds under ThreadSanitizer: libcriterion maps memory at addresses that
  * ThreadSanitizer does not allow, and gives up. Each test runs in a process of its own, one for each processor at a time. Only what the
- * tests of this project use of criterion is here. An argument "SUITE" or "SUITE/NAME" chooses tests; --tap=FILE writes
+ * tests of this project use of criterion is here. Arguments "SUITE" or "SUITE/NAME" choose tests; --tap=FILE writes
  * the report that libcriterion writes under that option. */
 #include <criterion/criterion.h>
 #include <criterion/event.h>
@@ -230,12 +230,21 @@ static void run(void)
   }
 }
 
-static bool chosen(const char *which)
+static bool is_chosen_by(const char *which)
 {
   size_t length = strlen(test->category);
   if (strncmp(which, test->category, length) != 0)
     return false;
   return which[length] == '\0' || (which[length] == '/' && strcmp(which + length + 1, test->name) == 0);
+}
+
+/* `which` ends with NULL; without any all are. */
+static bool chosen(const char *const *which)
+{
+  bool found = !*which;
+  for (; *which && !found; which++)
+    found = is_chosen_by(*which);
+  return found;
 }
 
 /* GLib's own allocator hands memory from thread to thread in ways that ThreadSanitizer does not see. */
@@ -257,18 +266,19 @@ int main(int argc, char **argv)
 {
   use_plain_malloc(argv);
   make_first_error();
-  const char *which = NULL;
-  for (int i = 1; i < argc; i++) {
+  const char **which = calloc((size_t)argc + 1, sizeof(*which));
+  for (int i = 1, count = 0; i < argc && which; i++) {
     if (strncmp(argv[i], "--tap=", 6) != 0)
-      which = argv[i];
+      which[count++] = argv[i];
     else if (!(tap = fopen(argv[i] + 6, "w")))
       return 2;
   }
   for (struct criterion_test **each = __start_cr_tst; each < __stop_cr_tst; each++) {
     test = *each;
-    if (!test->data->disabled && (!which || chosen(which)))
+    if (which && !test->data->disabled && chosen(which))
       run();
   }
+  free(which);
   while (jobs > 0)
     wait_for_one();
   if (tap)
