@@ -1,7 +1,8 @@
 #include "fs/closing.h"
 
+#include "drivers/clock.h"
+
 #include <pthread.h>
-#include <time.h>
 
 struct BgfsClosing {
   pthread_mutex_t lock;
@@ -13,11 +14,7 @@ struct BgfsClosing {
 BgfsClosing *bgfs_closing_new(void)
 {
   BgfsClosing *closing = g_new0(BgfsClosing, 1);
-  pthread_condattr_t attr;
-  pthread_condattr_init(&attr);
-  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-  pthread_cond_init(&closing->changed, &attr);
-  pthread_condattr_destroy(&attr);
+  bg_clock_cond_init(&closing->changed);
   pthread_mutex_init(&closing->lock, NULL);
   closing->since = g_hash_table_new_full(NULL, NULL, NULL, g_free);
   return closing;
@@ -78,7 +75,7 @@ bool bgfs_closing_wait(BgfsClosing *closing, uint64_t count, int64_t deadline)
     int64_t until = MIN(latest(closing), deadline);
     if (until <= g_get_monotonic_time())
       break;
-    struct timespec at = {until / G_USEC_PER_SEC, until % G_USEC_PER_SEC * 1000};
+    struct timespec at = bg_clock_at(until);
     pthread_cond_timedwait(&closing->changed, &closing->lock, &at);
   }
   bool gone = closing->gone > count;

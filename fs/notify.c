@@ -1,3 +1,4 @@
+#include "drivers/clock.h"
 #include "fs/fs.h"
 
 /* One kind of message, its queue and its thread. */
@@ -49,11 +50,7 @@ static void lane_init(Lane *lane, BgfsNotify *notify, void (*send)(BgfsNotify *,
   lane->send = send;
   lane->nodes = g_hash_table_new(NULL, NULL);
   pthread_mutex_init(&lane->lock, NULL);
-  pthread_condattr_t attr;
-  pthread_condattr_init(&attr);
-  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-  pthread_cond_init(&lane->changed, &attr);
-  pthread_condattr_destroy(&attr);
+  bg_clock_cond_init(&lane->changed);
 }
 
 static void lane_clear(Lane *lane)
@@ -176,7 +173,7 @@ void bgfs_notify_stop(BgfsNotify *notify)
 /* Until what got that number or a lower one was sent, or `until` (monotonic µs). */
 static void lane_wait(Lane *lane, uint64_t number, int64_t until)
 {
-  struct timespec at = {until / G_USEC_PER_SEC, until % G_USEC_PER_SEC * 1000};
+  struct timespec at = bg_clock_at(until);
   pthread_mutex_lock(&lane->lock);
   int result = 0;
   while (lane->running && lane->sent < number && result == 0)

@@ -1,5 +1,6 @@
 #include "fs/waiting.h"
 
+#include "drivers/clock.h"
 #include "fs/process.h"
 
 #include <errno.h>
@@ -51,10 +52,9 @@ static void look_at_all(BgfsWatch *watch)
 }
 
 /* True: the time passed. Under watch->lock. */
-static bool sleep_for(BgfsWatch *watch, int milliseconds)
+static bool sleep_for(BgfsWatch *watch, unsigned milliseconds)
 {
-  int64_t until = g_get_monotonic_time() + milliseconds * 1000;
-  struct timespec at = {until / G_USEC_PER_SEC, until % G_USEC_PER_SEC * 1000};
+  struct timespec at = bg_clock_after(milliseconds);
   return pthread_cond_timedwait(&watch->changed, &watch->lock, &at) == ETIMEDOUT;
 }
 
@@ -88,11 +88,7 @@ static void start_watch(BgfsWatch *watch)
 BgfsWatch *bgfs_watch_new(void)
 {
   BgfsWatch *watch = g_new0(BgfsWatch, 1);
-  pthread_condattr_t attr;
-  pthread_condattr_init(&attr);
-  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-  pthread_cond_init(&watch->changed, &attr);
-  pthread_condattr_destroy(&attr);
+  bg_clock_cond_init(&watch->changed);
   pthread_mutex_init(&watch->lock, NULL);
   g_queue_init(&watch->under_way);
   return watch;

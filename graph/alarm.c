@@ -1,16 +1,13 @@
 #include "graph/alarm.h"
 
+#include "drivers/clock.h"
+
 #include <errno.h>
-#include <time.h>
 
 void bg_alarm_init(BgAlarm *alarm)
 {
-  pthread_condattr_t clock;
   pthread_mutex_init(&alarm->lock, NULL);
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(&alarm->rung_or_stopped, &clock);
-  pthread_condattr_destroy(&clock);
+  bg_clock_cond_init(&alarm->rung_or_stopped);
   alarm->rung = alarm->stopped = false;
 }
 
@@ -22,7 +19,7 @@ void bg_alarm_clear(BgAlarm *alarm)
 
 bool bg_alarm_wait(BgAlarm *alarm, int64_t when, bool *rung)
 {
-  struct timespec at = {when / 1000000, (when % 1000000) * 1000};
+  struct timespec at = bg_clock_at(when);
   pthread_mutex_lock(&alarm->lock);
   while (!alarm->stopped && !alarm->rung)
     if (pthread_cond_timedwait(&alarm->rung_or_stopped, &alarm->lock, &at) == ETIMEDOUT)

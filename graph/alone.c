@@ -1,5 +1,6 @@
 #include "graph/alone.h"
 
+#include "drivers/clock.h"
 #include "graph/mark.h"
 #include "graph/restructure.h"
 
@@ -20,7 +21,7 @@ static BgNode *first_marked(const GPtrArray *nodes)
 static bool wait_quiet(BgAlone *alone, GError **error)
 {
   BgGraph *graph = alone->graph;
-  struct timespec deadline = bg_mark_deadline(BG_MARK_TIMEOUT_MS);
+  struct timespec deadline = bg_clock_after(BG_MARK_TIMEOUT_MS);
   for (BgNode *busy; (busy = first_marked(alone->nodes)) || graph->restructured;) {
     if (pthread_cond_timedwait(&graph->changed, &graph->control, &deadline) != ETIMEDOUT)
       continue;

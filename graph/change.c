@@ -1,5 +1,6 @@
 #include "graph/change.h"
 
+#include "drivers/clock.h"
 #include "graph/errand.h"
 #include "graph/io.h"
 #include "graph/restructure.h"
@@ -54,7 +55,7 @@ static void start_at_users(BgProposal *proposal)
  * marks them. */
 static bool plan_and_mark(Change *change, GError **error)
 {
-  struct timespec deadline = bg_mark_deadline(BG_MARK_TIMEOUT_MS);
+  struct timespec deadline = bg_clock_after(BG_MARK_TIMEOUT_MS);
   g_autoptr(GHashTable) restructured = bg_restructure_nodes(change->proposal);
   change->restructures = g_hash_table_size(restructured) > 0;
   for (;;) {

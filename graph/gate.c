@@ -1,8 +1,9 @@
 #include "graph/gate.h"
 
+#include "drivers/clock.h"
+
 #include <errno.h>
 #include <glib.h>
-#include <time.h>
 
 #define CLOSED (UINT32_C(1) << 31)
 
@@ -11,11 +12,7 @@ void bg_gate_init(BgGate *gate)
   *gate = (BgGate){0};
   pthread_mutex_init(&gate->lock, NULL);
   pthread_cond_init(&gate->opened, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&gate->emptied, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  bg_clock_cond_init(&gate->emptied);
 }
 
 void bg_gate_clear(BgGate *gate)
@@ -72,19 +69,6 @@ void bg_gate_leave(BgGate *gate)
   } while (!__atomic_compare_exchange_n(&gate->word, &word, word - 1, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
-static struct timespec deadline_after(unsigned timeout_ms)
-{
-  struct timespec deadline;
-  clock_gettime(CLOCK_MONOTONIC, &deadline);
-  deadline.tv_sec += timeout_ms / 1000;
-  deadline.tv_nsec += timeout_ms % 1000 * 1000000L;
-  if (deadline.tv_nsec >= 1000000000L) {
-    deadline.tv_sec++;
-    deadline.tv_nsec -= 1000000000L;
-  }
-  return deadline;
-}
-
 static void reopen(BgGate *gate)
 {
   __atomic_and_fetch(&gate->word, ~CLOSED, __ATOMIC_RELEASE);
@@ -104,7 +88,7 @@ static bool wait_until_empty(BgGate *gate, const struct timespec *deadline)
 
 bool bg_gate_close(BgGate *gate, unsigned timeout_ms)
 {
-  struct timespec deadline = deadline_after(timeout_ms);
+  struct timespec deadline = bg_clock_after(timeout_ms);
   pthread_mutex_lock(&gate->lock);
   uint32_t before = __atomic_fetch_or(&gate->word, CLOSED, __ATOMIC_ACQUIRE);
   g_assert(!(before & CLOSED));

@@ -1,5 +1,6 @@
 #include "graph/graph.h"
 
+#include "drivers/clock.h"
 #include "graph/change.h"
 #include "graph/events.h"
 #include "graph/hurry.h"
@@ -16,17 +17,13 @@
 BgGraph *bg_graph_new(const BgPolicy *policy, const BgListener *listener, void *listener_data)
 {
   BgGraph *graph = g_new0(BgGraph, 1);
-  pthread_condattr_t clock;
   if (policy)
     graph->policy = *policy;
   graph->policy.allowed = (const char *const *)g_strdupv((char **)graph->policy.allowed);
   graph->listener = listener;
   graph->listener_data = listener_data;
   pthread_mutex_init(&graph->control, NULL);
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(&graph->changed, &clock);
-  pthread_condattr_destroy(&clock);
+  bg_clock_cond_init(&graph->changed);
   graph->nodes = g_ptr_array_new();
   graph->users = g_ptr_array_new();
   graph->graveyard = g_ptr_array_new();

@@ -1,23 +1,12 @@
 #include "graph/mark.h"
 
-#include <errno.h>
+#include "drivers/clock.h"
 
-struct timespec bg_mark_deadline(int milliseconds)
-{
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  at.tv_sec += milliseconds / 1000;
-  at.tv_nsec += (milliseconds % 1000) * 1000000L;
-  if (at.tv_nsec >= 1000000000L) {
-    at.tv_sec++;
-    at.tv_nsec -= 1000000000L;
-  }
-  return at;
-}
+#include <errno.h>
 
 bool bg_mark_take(BgNode *node)
 {
-  struct timespec deadline = bg_mark_deadline(BG_MARK_TIMEOUT_MS);
+  struct timespec deadline = bg_clock_after(BG_MARK_TIMEOUT_MS);
   while (node->changing)
     if (pthread_cond_timedwait(&node->graph->changed, &node->graph->control, &deadline) == ETIMEDOUT)
       return false;
@@ -33,7 +22,7 @@ void bg_mark_drop(BgNode *node)
 
 bool bg_mark_wait_structure(BgGraph *graph, bool bounded)
 {
-  struct timespec deadline = bg_mark_deadline(BG_MARK_TIMEOUT_MS);
+  struct timespec deadline = bg_clock_after(BG_MARK_TIMEOUT_MS);
   while (graph->restructured)
     if (!bounded)
       pthread_cond_wait(&graph->changed, &graph->control);

@@ -7,12 +7,7 @@
 
 #include "graph/node.h"
 
-#include <time.h>
-
 #define BG_MARK_TIMEOUT_MS 5000
-
-/* Now and so much, on the clock of graph->changed. */
-struct timespec bg_mark_deadline(int milliseconds);
 
 /* Waits until `node` bears no mark, then puts one there. False: BG_MARK_TIMEOUT_MS passed. */
 bool bg_mark_take(BgNode *node);

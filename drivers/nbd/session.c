@@ -1,5 +1,6 @@
 #include "drivers/nbd/session.h"
 
+#include "drivers/clock.h"
 #include "drivers/error.h"
 #include "drivers/iov.h"
 
@@ -20,11 +21,6 @@
 
 /* ── waiting for a connection ── */
 
-static struct timespec timespec_of(int64_t monotonic)
-{
-  return (struct timespec){monotonic / G_USEC_PER_SEC, monotonic % G_USEC_PER_SEC * 1000};
-}
-
 /* Under the lock: until requests are taken. 0 or -EIO. */
 static int wait_until_up(BgNbdSession *s)
 {
@@ -32,7 +28,7 @@ static int wait_until_up(BgNbdSession *s)
     bool grace = !s->abandoned && (s->lost || g_get_monotonic_time() < s->grace_until);
     if (s->state == BG_NBD_FAILED || s->stop || !grace)
       return -EIO;
-    struct timespec until = timespec_of(s->grace_until);
+    struct timespec until = bg_clock_at(s->grace_until);
     if (s->lost)
       pthread_cond_wait(&s->changed, &s->lock);
     else
@@ -368,11 +364,7 @@ bool bg_nbd_session_abandon(BgNbdSession *s, unsigned silence)
 static BgNbdSession *session_alloc(BgNbdTarget *target, BgHost *host)
 {
   BgNbdSession *s = g_new0(BgNbdSession, 1);
-  pthread_condattr_t attr;
-  pthread_condattr_init(&attr);
-  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-  pthread_cond_init(&s->changed, &attr);
-  pthread_condattr_destroy(&attr);
+  bg_clock_cond_init(&s->changed);
   pthread_mutex_init(&s->lock, NULL);
   g_queue_init(&s->under_way);
   s->target = target;

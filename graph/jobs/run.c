@@ -1,4 +1,5 @@
 /* A job's thread: its way through the states, and where it waits. */
+#include "drivers/clock.h"
 #include "graph/events.h"
 #include "graph/jobs/private.h"
 
@@ -37,15 +38,10 @@ static void set_status(BgJob *job, BgJobStatus status)
 
 /* ── waiting ── */
 
-static struct timespec timespec_of(int64_t monotonic)
-{
-  return (struct timespec){monotonic / G_USEC_PER_SEC, (monotonic % G_USEC_PER_SEC) * 1000};
-}
-
 /* With the lock held: sleeps until a verb comes, or that time (INT64_MAX: no bound). False: the time has come. */
 static bool wait_for_verb(BgJob *job, int64_t until)
 {
-  struct timespec when = timespec_of(until);
+  struct timespec when = bg_clock_at(until);
   job->asleep = true;
   int result = until == INT64_MAX ? pthread_cond_wait(&job->wake, &job->lock)
                                   : pthread_cond_timedwait(&job->wake, &job->lock, &when);
@@ -269,11 +265,7 @@ void *bg_job_run(void *data)
 static BgJob *job_new(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, void *work)
 {
   BgJob *job = g_new0(BgJob, 1);
-  pthread_condattr_t clock;
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(&job->wake, &clock);
-  pthread_condattr_destroy(&clock);
+  bg_clock_cond_init(&job->wake);
   pthread_mutex_init(&job->lock, NULL);
   atomic_init(&job->references, 1);
   job->graph = graph;
