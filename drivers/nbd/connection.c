@@ -1,5 +1,4 @@
-/* The thread of a connection: takes the server's answers, and sends what did not go out at once. */
-#include "drivers/nbd/session.h"
+#include "drivers/nbd/connection.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -25,13 +24,10 @@ static void tell_lost(BgNbdConnection *connection)
   BgNbdSession *session = connection->session;
   pthread_mutex_lock(&session->lock);
   connection->usable = false;
-  if (session
-          ->replayed) /* the keeper waits for it, so nobody else would end it; and nobody drives the handle any more */
+  if (session->replayed) /* nobody else would end it: the keeper waits for it, and nobody drives the handle any more */
     bg_nbd_request_lose(session->replayed);
-  if (!atomic_load(&connection->over)) {
-    session->lost = true;
-    pthread_cond_broadcast(&session->changed);
-  }
+  if (!atomic_load(&connection->over))
+    bg_nbd_state_lose(session);
   pthread_mutex_unlock(&session->lock);
 }
 

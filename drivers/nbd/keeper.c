@@ -1,11 +1,12 @@
-/* The thread that keeps a session up: notices that a connection broke, gives up all of them, connects anew, sends again what the server
- * may have forgotten, and only then lets requests go on. */
-#include "drivers/nbd/session.h"
+#include "drivers/nbd/keeper.h"
 
 #include "drivers/error.h"
+#include "drivers/nbd/connection.h"
+#include "drivers/nbd/exchange.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #define CONNECT_TIMEOUT (10 * G_USEC_PER_SEC)
 #define PAUSE_MIN       50  /* ms between attempts, doubled each time */
@@ -94,19 +95,6 @@ static void set_up(BgNbdSession *s)
   pthread_cond_broadcast(&s->changed);
 }
 
-bool bg_nbd_bring_up(BgNbdSession *s, struct nbd_handle *nbd, const BgNbdFacts *facts)
-{
-  s->facts = *facts;
-  s->maximum = facts->maximum;
-  if (!start_first(s, nbd))
-    return false;
-  pthread_mutex_lock(&s->lock);
-  set_up(s);
-  pthread_mutex_unlock(&s->lock);
-  start_others(s);
-  return true;
-}
-
 /* ── again ── */
 
 static char *differs(const BgNbdSession *s, const BgNbdFacts *now)
@@ -131,6 +119,8 @@ static bool begin_replay(BgNbdSession *s, BgNbdRequest *request)
   pthread_mutex_lock(&s->lock);
   bool whole = !s->lost && !s->stop;
   s->replayed = whole ? request : NULL;
+  if (whole)
+    bg_nbd_exchange_begin(&s->connections[0], request);
   pthread_mutex_unlock(&s->lock);
   return whole;
 }
@@ -142,8 +132,7 @@ static bool replay_one(BgNbdSession *s, BgNbdKept *kept)
   bg_nbd_request_init(&request, kept->zero ? BG_NBD_ZERO : BG_NBD_WRITE, kept->offset, kept->length);
   request.buffer = kept->zero ? NULL : kept->data;
   request.flags = kept->flags;
-  BgNbdOutcome outcome =
-      begin_replay(s, &request) ? bg_nbd_session_run_on(s, &s->connections[0], &request) : BG_NBD_LOST;
+  BgNbdOutcome outcome = begin_replay(s, &request) ? bg_nbd_exchange(&s->connections[0], &request) : BG_NBD_LOST;
   pthread_mutex_lock(&s->lock);
   s->replayed = NULL;
   if (outcome == BG_NBD_ANSWERED && request.error)
@@ -268,7 +257,7 @@ static void pause_unlocked(BgNbdSession *s, int *pause)
   pthread_mutex_lock(&s->lock);
 }
 
-void *bg_nbd_keep(void *data)
+static void *keep(void *data)
 {
   BgNbdSession *s = data;
   int pause = PAUSE_MIN;
@@ -292,4 +281,43 @@ void *bg_nbd_keep(void *data)
   take_down(s);
   pthread_mutex_unlock(&s->lock);
   return NULL;
+}
+
+/* ── from its start to its end ── */
+
+static bool bring_up(BgNbdSession *s, struct nbd_handle *nbd, const BgNbdFacts *facts)
+{
+  s->facts = *facts;
+  s->maximum = facts->maximum;
+  if (!start_first(s, nbd))
+    return false;
+  pthread_mutex_lock(&s->lock);
+  set_up(s);
+  pthread_mutex_unlock(&s->lock);
+  start_others(s);
+  return true;
+}
+
+bool bg_nbd_keeper_start(BgNbdSession *s, struct nbd_handle *nbd, const BgNbdFacts *facts, GError **error)
+{
+  int rc = bring_up(s, nbd, facts) ? pthread_create(&s->keeper, NULL, keep, s) : EAGAIN;
+  if (rc == 0)
+    return true;
+  for (unsigned i = 0; i < BG_NBD_CONNECTIONS; i++)
+    bg_nbd_connection_stop(&s->connections[i], false);
+  bg_set_error_errno(error, rc, "cannot start a thread");
+  return false;
+}
+
+void bg_nbd_keeper_stop(BgNbdSession *s)
+{
+  pthread_mutex_lock(&s->lock);
+  s->stop = true;
+  if (s->replayed)
+    atomic_store(&s->connections[0].over, true);
+  pthread_cond_broadcast(&s->changed);
+  pthread_mutex_unlock(&s->lock);
+  eventfd_write(s->connections[0].wake_fd, 1);
+  eventfd_write(s->wake_fd, 1);
+  pthread_join(s->keeper, NULL);
 }

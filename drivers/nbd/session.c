@@ -3,11 +3,10 @@
 #include "drivers/clock.h"
 #include "drivers/error.h"
 #include "drivers/iov.h"
+#include "drivers/nbd/exchange.h"
+#include "drivers/nbd/keeper.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 /* Of one attempt, the answer to a request for a connection and the negotiation included. */
 #define CONNECT_TIMEOUT (10 * G_USEC_PER_SEC)
@@ -37,111 +36,22 @@ static int wait_until_up(BgNbdSession *s)
   return 0;
 }
 
-/* Under the lock: the one with the least to do. */
-static BgNbdConnection *choose(BgNbdSession *s)
-{
-  BgNbdConnection *best = NULL;
-  for (unsigned i = 0; i < BG_NBD_CONNECTIONS; i++) {
-    BgNbdConnection *connection = &s->connections[i];
-    if (connection->usable && (!best || connection->in_flight < best->in_flight))
-      best = connection;
-  }
-  return best;
-}
-
 /* ── one request ── */
-
-static void begin_on(BgNbdSession *s, BgNbdConnection *connection, BgNbdRequest *request)
-{
-  connection->in_flight++;
-  connection->issuing++;
-  g_queue_push_tail_link(&s->under_way, &request->link);
-}
-
-static void issued(BgNbdSession *s, BgNbdConnection *connection)
-{
-  if (--connection->issuing == 0 && !connection->usable)
-    pthread_cond_broadcast(&s->changed);
-}
-
-static bool is_write(const BgNbdRequest *request)
-{
-  return request->command == BG_NBD_WRITE || request->command == BG_NBD_ZERO || request->command == BG_NBD_TRIM;
-}
-
-static void end_on(BgNbdSession *s, BgNbdConnection *connection, BgNbdRequest *request)
-{
-  connection->in_flight--;
-  g_queue_unlink(&s->under_way, &request->link);
-  if (request->outcome == BG_NBD_ANSWERED) {
-    s->heard_at = g_get_monotonic_time();
-    s->answered = true;
-  }
-  if (request->outcome != BG_NBD_ANSWERED || request->error || !is_write(request))
-    return;
-  s->written++;
-  if (request->kept)
-    request->kept->acknowledged = true;
-}
-
-/* Under the lock. */
-static void break_connection(BgNbdSession *s, BgNbdConnection *connection)
-{
-  connection->usable = false;
-  s->lost = true;
-  pthread_cond_broadcast(&s->changed);
-}
-
-/* The lock is not held, but the request is in the list. What is handed to a broken connection is lost with it, whether libnbd took it or not. */
-static void send_over(BgNbdSession *s, BgNbdConnection *connection, BgNbdRequest *request)
-{
-  int error = bg_nbd_request_send(request, connection->nbd);
-  bool broken = nbd_aio_is_dead(connection->nbd) > 0 || nbd_aio_is_closed(connection->nbd) > 0;
-  if (error && !broken)
-    bg_nbd_request_answer(request, error);
-  else if (!broken)
-    bg_nbd_connection_kick(connection);
-  pthread_mutex_lock(&s->lock);
-  if (broken)
-    break_connection(s, connection);
-  issued(s, connection);
-  pthread_mutex_unlock(&s->lock);
-}
-
-static BgNbdOutcome run_begun(BgNbdSession *s, BgNbdConnection *connection, BgNbdRequest *request)
-{
-  send_over(s, connection, request);
-  BgNbdOutcome outcome = bg_nbd_request_wait(request);
-  pthread_mutex_lock(&s->lock);
-  if (outcome == BG_NBD_LOST && request->error == ESHUTDOWN)
-    break_connection(s, connection);
-  end_on(s, connection, request);
-  pthread_mutex_unlock(&s->lock);
-  return outcome;
-}
-
-BgNbdOutcome bg_nbd_session_run_on(BgNbdSession *s, BgNbdConnection *connection, BgNbdRequest *request)
-{
-  pthread_mutex_lock(&s->lock);
-  begin_on(s, connection, request);
-  pthread_mutex_unlock(&s->lock);
-  return run_begun(s, connection, request);
-}
 
 /* Once; -EAGAIN: the connection broke meanwhile. */
 static int attempt(BgNbdSession *s, BgNbdRequest *request)
 {
   pthread_mutex_lock(&s->lock);
   int result = wait_until_up(s);
-  BgNbdConnection *connection = result == 0 ? choose(s) : NULL;
+  BgNbdConnection *connection = result == 0 ? bg_nbd_exchange_choose(s) : NULL;
   if (connection)
-    begin_on(s, connection, request);
+    bg_nbd_exchange_begin(connection, request);
   else if (result == 0) /* broken, and its thread has not said so yet */
     result = -EAGAIN;
   pthread_mutex_unlock(&s->lock);
   if (result)
     return result;
-  return run_begun(s, connection, request) == BG_NBD_ANSWERED ? -request->error : -EAGAIN;
+  return bg_nbd_exchange(connection, request) == BG_NBD_ANSWERED ? -request->error : -EAGAIN;
 }
 
 static int run_request(BgNbdSession *s, BgNbdRequest *request)
@@ -354,52 +264,10 @@ bool bg_nbd_session_abandon(BgNbdSession *s, unsigned silence)
   bool waits = s->waiting > 0 && g_get_monotonic_time() - s->heard_at >= (int64_t)silence * 1000;
   if (waits) {
     s->abandoned = true;
-    s->lost = true;
-    pthread_cond_broadcast(&s->changed);
+    bg_nbd_state_lose(s);
   }
   pthread_mutex_unlock(&s->lock);
   return waits;
-}
-
-static BgNbdSession *session_alloc(BgNbdTarget *target, BgHost *host)
-{
-  BgNbdSession *s = g_new0(BgNbdSession, 1);
-  bg_clock_cond_init(&s->changed);
-  pthread_mutex_init(&s->lock, NULL);
-  g_queue_init(&s->under_way);
-  s->target = target;
-  s->host = host;
-  s->reconnect_delay = target->reconnect_delay;
-  s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  for (unsigned i = 0; i < BG_NBD_CONNECTIONS; i++) {
-    s->connections[i].session = s;
-    s->connections[i].wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  }
-  return s;
-}
-
-static void session_release(BgNbdSession *s)
-{
-  for (unsigned i = 0; i < BG_NBD_CONNECTIONS; i++)
-    if (s->connections[i].wake_fd >= 0)
-      close(s->connections[i].wake_fd);
-  if (s->wake_fd >= 0)
-    close(s->wake_fd);
-  bg_nbd_unstable_clear(&s->unstable);
-  pthread_cond_destroy(&s->changed);
-  pthread_mutex_destroy(&s->lock);
-  g_free(s->failure);
-  g_free(s);
-}
-
-static bool has_descriptors(const BgNbdSession *s, GError **error)
-{
-  bool all = s->wake_fd >= 0;
-  for (unsigned i = 0; i < BG_NBD_CONNECTIONS; i++)
-    all = all && s->connections[i].wake_fd >= 0;
-  if (!all)
-    bg_set_error_errno(error, EMFILE, "cannot make an eventfd");
-  return all;
 }
 
 static struct nbd_handle *connect_first(BgNbdSession *s, BgNbdFacts *facts, GError **error)
@@ -419,25 +287,16 @@ static struct nbd_handle *connect_first(BgNbdSession *s, BgNbdFacts *facts, GErr
   }
 }
 
-static bool start(BgNbdSession *s, struct nbd_handle *nbd, const BgNbdFacts *facts, GError **error)
-{
-  int rc = bg_nbd_bring_up(s, nbd, facts) ? pthread_create(&s->keeper, NULL, bg_nbd_keep, s) : EAGAIN;
-  if (rc == 0)
-    return true;
-  for (unsigned i = 0; i < BG_NBD_CONNECTIONS; i++)
-    bg_nbd_connection_stop(&s->connections[i], false);
-  bg_set_error_errno(error, rc, "cannot start a thread");
-  return false;
-}
-
 BgNbdSession *bg_nbd_session_new(BgNbdTarget *target, BgHost *host, GError **error)
 {
-  BgNbdSession *s = session_alloc(target, host);
+  BgNbdSession *s = bg_nbd_state_new(target, host, error);
+  if (!s)
+    return NULL;
   BgNbdFacts facts;
-  struct nbd_handle *nbd = has_descriptors(s, error) ? connect_first(s, &facts, error) : NULL;
-  if (nbd && start(s, nbd, &facts, error))
+  struct nbd_handle *nbd = connect_first(s, &facts, error);
+  if (nbd && bg_nbd_keeper_start(s, nbd, &facts, error))
     return s;
-  session_release(s);
+  bg_nbd_state_free(s);
   return NULL;
 }
 
@@ -445,15 +304,7 @@ void bg_nbd_session_free(BgNbdSession *s)
 {
   if (!s)
     return;
-  pthread_mutex_lock(&s->lock);
-  s->stop = true;
-  if (s->replayed)
-    atomic_store(&s->connections[0].over, true);
-  pthread_cond_broadcast(&s->changed);
-  pthread_mutex_unlock(&s->lock);
-  eventfd_write(s->connections[0].wake_fd, 1);
-  eventfd_write(s->wake_fd, 1);
-  pthread_join(s->keeper, NULL);
+  bg_nbd_keeper_stop(s);
   bg_nbd_target_free(s->target);
-  session_release(s);
+  bg_nbd_state_free(s);
 }
