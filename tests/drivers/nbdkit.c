@@ -83,3 +83,9 @@ void nbd_server_kill(NbdServer *server)
   waitpid(server->pid, NULL, 0);
   server->pid = 0;
 }
+
+void nbd_server_restart(NbdServer *server, const char *arguments)
+{
+  nbd_server_kill(server);
+  nbd_server_start(server, arguments);
+}

@@ -24,5 +24,6 @@ void nbd_server_start(NbdServer *server, const char *arguments);
 void nbd_server_hang(NbdServer *server);
 /* kill -9. */
 void nbd_server_kill(NbdServer *server);
+void nbd_server_restart(NbdServer *server, const char *arguments);
 
 #endif

@@ -9,8 +9,9 @@
 
 TestSuite(nbd_change, .timeout = 60);
 
-static Shim *open_node(const char *const *options)
+static Shim *open_node(const NbdServer *server)
 {
+  const char *const options[] = {"server.type", "unix", "server.path", server->socket, NULL};
   ShimSetup setup = {.driver = bg_driver_find("nbd"), .options = options};
   g_autoptr(GError) error = NULL;
   Shim *shim = shim_open(&setup, &error);
@@ -23,8 +24,7 @@ Test(nbd_change, a_read_only_export_is_never_writable)
   NbdServer server;
   nbd_server_init(&server, 1 << 20);
   nbd_server_start(&server, "-r file \"$FILE\"");
-  const char *const options[] = {"server.type", "unix", "server.path", server.socket, NULL};
-  Shim *shim = open_node(options);
+  Shim *shim = open_node(&server);
   const BgMode writable = {.writable = true, .perm = BG_PERM_WRITE, .shared = BG_PERM_ALL};
   g_autoptr(GError) refusal = NULL, error = NULL;
   cr_assert_not(bg_driver_find("nbd")->can_change(shim_instance(shim), &writable, &refusal));
@@ -45,10 +45,8 @@ Test(nbd_change, a_server_that_comes_back_writable)
   NbdServer server;
   nbd_server_init(&server, 1 << 20);
   nbd_server_start(&server, "-r file \"$FILE\"");
-  const char *const options[] = {"server.type", "unix", "server.path", server.socket, NULL};
-  Shim *shim = open_node(options);
-  nbd_server_kill(&server);
-  nbd_server_start(&server, "file \"$FILE\"");
+  Shim *shim = open_node(&server);
+  nbd_server_restart(&server, "file \"$FILE\"");
   bool writable = false;
   for (int i = 0; i < 1000 && !writable; i++, g_usleep(10000))
     writable = shim_set_writable(shim, true, NULL);
@@ -65,11 +63,9 @@ Test(nbd_change, a_reopen_connects_anew)
   NbdServer server;
   nbd_server_init(&server, 1 << 20);
   nbd_server_start(&server, "memory 1M");
-  const char *const options[] = {"server.type", "unix", "server.path", server.socket, NULL};
   const char *const other[] = {"server.type", "unix", "server.path", server.socket, "reconnect-delay", "60", NULL};
-  Shim *shim = open_node(options);
-  nbd_server_kill(&server);
-  nbd_server_start(&server, "memory 2M");
+  Shim *shim = open_node(&server);
+  nbd_server_restart(&server, "memory 2M");
   char byte;
   cr_assert_eq(shim_read(shim, &byte, 1, 0), -EIO);
   cr_assert_eq(shim_size(shim), 1 << 20);

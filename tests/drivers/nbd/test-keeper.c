@@ -26,17 +26,15 @@ static int read_at(BgNbdSession *s, int *byte, uint64_t offset)
 /* The plugin `memory` forgets everything when it dies. */
 Test(nbd_keeper, what_was_acknowledged_is_written_again)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 1M");
-  BgNbdSession *s = nbd_server_connect(&server, 60);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 1M", 60);
+  BgNbdSession *s = pair.s;
   cr_assert_eq(write_at(s, 'a', 0), 0);
   cr_assert_eq(write_at(s, 'b', 0), 0);
   cr_assert_eq(write_at(s, 'c', 8192), 0);
   cr_assert_eq(bg_nbd_session_zero(s, 8192, 4096, 0), 0);
   cr_assert_eq(write_at(s, 'd', 16384), 0);
-  nbd_server_kill(&server);
-  nbd_server_start(&server, "memory 1M");
+  nbd_server_restart(&pair.server, "memory 1M");
   int byte;
   cr_assert_eq(read_at(s, &byte, 0), 0);
   cr_assert_eq(byte, 'b');
@@ -47,8 +45,7 @@ Test(nbd_keeper, what_was_acknowledged_is_written_again)
   cr_assert_eq(bg_nbd_session_flush(s), 0);
   cr_assert_eq(s->unstable.bytes, 0);
   cr_assert_eq(s->outages, 1);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 typedef struct Writer {
@@ -72,16 +69,14 @@ static void *write_on(void *data)
 
 Test(nbd_keeper, a_server_that_dies_in_the_middle_of_writes)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 1M");
-  Writer writer = {nbd_server_connect(&server, 60)};
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 1M", 60);
+  Writer writer = {pair.s};
   pthread_t thread;
   pthread_create(&thread, NULL, write_on, &writer);
   for (int i = 0; i < 5; i++) {
     g_usleep(20000);
-    nbd_server_kill(&server);
-    nbd_server_start(&server, "memory 1M");
+    nbd_server_restart(&pair.server, "memory 1M");
   }
   __atomic_store_n(&writer.stop, 1, __ATOMIC_RELAXED);
   pthread_join(thread, NULL);
@@ -92,53 +87,42 @@ Test(nbd_keeper, a_server_that_dies_in_the_middle_of_writes)
     cr_assert_eq(byte, writer.rounds % 128, "block %d", i);
   }
   cr_assert_eq(bg_nbd_session_flush(writer.s), 0);
-  bg_nbd_session_free(writer.s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 Test(nbd_keeper, without_a_grace_requests_fail_and_the_loss_is_told)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 1M");
-  BgNbdSession *s = nbd_server_connect(&server, 0);
-  int byte, result = -EIO;
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 1M", 0);
+  BgNbdSession *s = pair.s;
+  int byte;
   cr_assert_eq(write_at(s, 'a', 0), 0);
-  nbd_server_kill(&server);
+  nbd_server_kill(&pair.server);
   cr_assert_eq(read_at(s, &byte, 0), -EIO);
-  nbd_server_start(&server, "memory 1M");
-  for (int i = 0; i < 1000 && result; i++, g_usleep(10000))
-    result = read_at(s, &byte, 0);
-  cr_assert_eq(result, 0, "it is reconnected all the same");
+  nbd_server_start(&pair.server, "memory 1M");
+  cr_assert_eq(nbd_read_until_back(s), 0, "it is reconnected all the same");
   cr_assert_eq(bg_nbd_session_flush(s), -EIO);
   cr_assert_eq(bg_nbd_session_flush(s), -EIO, "for good");
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 Test(nbd_keeper, without_a_grace_flushed_writes_are_no_loss)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 1M");
-  BgNbdSession *s = nbd_server_connect(&server, 0);
-  int byte, result = -EIO;
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 1M", 0);
+  BgNbdSession *s = pair.s;
   cr_assert_eq(write_at(s, 'a', 0), 0);
   cr_assert_eq(bg_nbd_session_flush(s), 0);
-  nbd_server_kill(&server);
-  nbd_server_start(&server, "memory 1M");
-  for (int i = 0; i < 1000 && result; i++, g_usleep(10000))
-    result = read_at(s, &byte, 0);
+  nbd_server_restart(&pair.server, "memory 1M");
+  cr_assert_eq(nbd_read_until_back(s), 0);
   cr_assert_eq(bg_nbd_session_flush(s), 0);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 static char *failure_after(NbdServer *server, BgNbdSession *s, const char *arguments)
 {
   int byte;
-  nbd_server_kill(server);
-  nbd_server_start(server, arguments);
+  nbd_server_restart(server, arguments);
   cr_assert_eq(read_at(s, &byte, 0), -EIO);
   pthread_mutex_lock(&s->lock);
   cr_assert_eq(s->state, BG_NBD_FAILED);
@@ -156,48 +140,42 @@ Test(nbd_keeper, another_export_than_before_fails_for_good)
       {"-r memory 1M", "read-only"},
       {"--filter=blocksize-policy memory 1M blocksize-minimum=4096 blocksize-preferred=4096", "sizes of blocks"}};
   for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    NbdServer server;
-    nbd_server_init(&server, SIZE);
-    nbd_server_start(&server, "memory 1M");
-    BgNbdSession *s = nbd_server_connect(&server, 60);
+    NbdPair pair;
+    nbd_pair_init(&pair, SIZE, "memory 1M", 60);
+    BgNbdSession *s = pair.s;
     s->writable = true;
-    g_autofree char *failure = failure_after(&server, s, cases[i].arguments);
+    g_autofree char *failure = failure_after(&pair.server, s, cases[i].arguments);
     cr_assert_not_null(strstr(failure, cases[i].said), "%s", failure);
-    cr_assert_not_null(strstr(failure, server.socket), "%s", failure);
-    bg_nbd_session_free(s);
-    nbd_server_clear(&server);
+    cr_assert_not_null(strstr(failure, pair.server.socket), "%s", failure);
+    nbd_pair_clear(&pair);
   }
 }
 
 Test(nbd_keeper, the_grace_ends)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 1M");
-  BgNbdSession *s = nbd_server_connect(&server, 1);
-  nbd_server_kill(&server);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 1M", 1);
+  BgNbdSession *s = pair.s;
+  nbd_server_kill(&pair.server);
   int byte;
   int64_t start = g_get_monotonic_time();
   cr_assert_eq(read_at(s, &byte, 0), -EIO);
   int64_t took = g_get_monotonic_time() - start;
   cr_assert(took > G_USEC_PER_SEC / 2 && took < 5 * G_USEC_PER_SEC, "%d ms", (int)(took / 1000));
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 /* 80 MiB are more than what is kept. */
 Test(nbd_keeper, what_is_kept_is_bounded)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 1M");
-  BgNbdSession *s = nbd_server_connect(&server, 60);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 1M", 60);
+  BgNbdSession *s = pair.s;
   g_autofree char *data = g_malloc0(SIZE);
   struct iovec iov = {data, SIZE};
   for (int i = 0; i < 80; i++)
     cr_assert_eq(bg_nbd_session_write(s, &iov, 1, 0), 0);
   cr_assert_gt(s->unstable.flushes, 0);
   cr_assert_leq(s->unstable.bytes, (uint64_t)65 << 20);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }

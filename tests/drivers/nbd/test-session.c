@@ -26,10 +26,9 @@ static void expect_byte(BgNbdSession *s, int byte, uint64_t offset, uint64_t len
 
 Test(nbd_session, several_connections_where_the_server_allows_it)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 4M");
-  BgNbdSession *s = nbd_server_connect(&server, 0);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 4M", 0);
+  BgNbdSession *s = pair.s;
   cr_assert(s->facts.multi_conn);
   unsigned usable = 0;
   for (int i = 0; i < 500 && usable < BG_NBD_CONNECTIONS; i++, g_usleep(10000)) {
@@ -43,23 +42,22 @@ Test(nbd_session, several_connections_where_the_server_allows_it)
   write_byte(s, 'a', 0, SIZE);
   cr_assert_eq(bg_nbd_session_flush(s), 0);
   expect_byte(s, 'a', 0, SIZE);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 Test(nbd_session, requests_are_cut_to_what_the_server_takes)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "--filter=blocksize-policy memory 4M blocksize-minimum=4096 blocksize-preferred=4096 "
-                            "blocksize-maximum=64K blocksize-error-policy=error");
-  BgNbdSession *s = nbd_server_connect(&server, 0);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE,
+                "--filter=blocksize-policy memory 4M blocksize-minimum=4096 blocksize-preferred=4096 "
+                "blocksize-maximum=64K blocksize-error-policy=error",
+                0);
+  BgNbdSession *s = pair.s;
   cr_assert_eq(s->facts.minimum, 4096);
   cr_assert_eq(s->facts.maximum, 65536);
   write_byte(s, 'b', 4096, 1 << 20);
   expect_byte(s, 'b', 4096, 1 << 20);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 typedef struct Reader {
@@ -87,12 +85,11 @@ static void wait_for_waiter(BgNbdSession *s)
 /* Also within the grace; and once it answers again all is well. */
 Test(nbd_session, a_server_that_hangs_is_abandoned_at_once)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 4M");
-  BgNbdSession *s = nbd_server_connect(&server, 600);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 4M", 600);
+  BgNbdSession *s = pair.s;
   cr_assert_not(bg_nbd_session_abandon(s, 0), "nobody waits");
-  nbd_server_hang(&server);
+  nbd_server_hang(&pair.server);
   Reader reader = {s};
   pthread_t thread;
   pthread_create(&thread, NULL, read_one, &reader);
@@ -105,41 +102,34 @@ Test(nbd_session, a_server_that_hangs_is_abandoned_at_once)
   char buffer[512];
   cr_assert_eq(bg_nbd_session_read(s, buffer, sizeof buffer, 0), -EIO, "nobody waits for it any more");
   cr_assert_lt(g_get_monotonic_time() - start, 2 * G_USEC_PER_SEC);
-  kill(server.pid, SIGCONT);
-  int result = -EIO;
-  for (int i = 0; i < 2000 && result; i++, g_usleep(10000))
-    result = bg_nbd_session_read(s, buffer, sizeof buffer, 0);
-  cr_assert_eq(result, 0);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  kill(pair.server.pid, SIGCONT);
+  cr_assert_eq(nbd_read_until_back(s), 0);
+  nbd_pair_clear(&pair);
 }
 
 Test(nbd_session, taking_leave_of_a_server_that_hangs_does_not)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "memory 4M");
-  BgNbdSession *s = nbd_server_connect(&server, 600);
-  nbd_server_hang(&server);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "memory 4M", 600);
+  BgNbdSession *s = pair.s;
+  nbd_server_hang(&pair.server);
   int64_t start = g_get_monotonic_time();
   bg_nbd_session_free(s);
   cr_assert_lt(g_get_monotonic_time() - start, 5 * G_USEC_PER_SEC);
-  nbd_server_clear(&server);
+  nbd_server_clear(&pair.server);
 }
 
 Test(nbd_session, errors_of_the_server_are_the_callers)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "--filter=error memory 4M error-pwrite=ENOSPC error-pwrite-rate=100%");
-  BgNbdSession *s = nbd_server_connect(&server, 5);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "--filter=error memory 4M error-pwrite=ENOSPC error-pwrite-rate=100%", 5);
+  BgNbdSession *s = pair.s;
   char buffer[512] = "x";
   struct iovec iov = {buffer, sizeof buffer};
   cr_assert_eq(bg_nbd_session_write(s, &iov, 1, 0), -ENOSPC);
   cr_assert_eq(s->unstable.bytes, 0, "what failed is not kept");
   expect_byte(s, 0, 0, 512);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 Test(nbd_session, a_server_that_is_not_there)

@@ -1,3 +1,4 @@
+#include "drivers/nbd/status.h"
 #include "tests/drivers/nbd/connect.h"
 
 #include <criterion/criterion.h>
@@ -25,10 +26,9 @@ static void write_block(BgNbdStatus *status, BgNbdSession *s, uint64_t offset)
 
 Test(nbd_status, holes_are_told_and_writes_seen)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "file \"$FILE\"");
-  BgNbdSession *s = nbd_server_connect(&server, 0);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "file \"$FILE\"", 0);
+  BgNbdSession *s = pair.s;
   BgNbdStatus status;
   bg_nbd_status_init(&status);
   BgExtent extent = map_at(&status, s, 1000);
@@ -43,16 +43,14 @@ Test(nbd_status, holes_are_told_and_writes_seen)
   cr_assert_eq(extent.length, 65536 - 4096);
   cr_assert_eq(extent.offset, (1 << 20) + 4096);
   bg_nbd_status_clear(&status);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
 
 Test(nbd_status, where_the_server_does_not_tell_all_is_data)
 {
-  NbdServer server;
-  nbd_server_init(&server, SIZE);
-  nbd_server_start(&server, "--no-sr file \"$FILE\"");
-  BgNbdSession *s = nbd_server_connect(&server, 0);
+  NbdPair pair;
+  nbd_pair_init(&pair, SIZE, "--no-sr file \"$FILE\"", 0);
+  BgNbdSession *s = pair.s;
   cr_assert_not(s->facts.allocation);
   BgNbdStatus status;
   bg_nbd_status_init(&status);
@@ -60,6 +58,5 @@ Test(nbd_status, where_the_server_does_not_tell_all_is_data)
   cr_assert_eq(extent.kind, BG_EXTENT_DATA);
   cr_assert_eq(extent.length, SIZE);
   bg_nbd_status_clear(&status);
-  bg_nbd_session_free(s);
-  nbd_server_clear(&server);
+  nbd_pair_clear(&pair);
 }
