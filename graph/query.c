@@ -109,26 +109,30 @@ static void add_snapshots(JsonBuilder *builder, const BgSeenNode *node)
   json_builder_end_array(builder);
 }
 
-/* As QMP has them. */
+JsonNode *bg_query_bitmap(const BgBitmapInfo *bitmap)
+{
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+  json_builder_begin_object(builder);
+  bg_json_add_text(builder, "name", bitmap->name);
+  bg_json_add_number(builder, "count", (int64_t)bitmap->count);
+  bg_json_add_number(builder, "granularity", (int64_t)bitmap->granularity);
+  bg_json_add_bool(builder, "recording", bitmap->recording);
+  bg_json_add_bool(builder, "busy", false);
+  bg_json_add_bool(builder, "persistent", bitmap->persistent);
+  if (bitmap->inconsistent)
+    bg_json_add_bool(builder, "inconsistent", true);
+  json_builder_end_object(builder);
+  return bg_json_take(builder);
+}
+
 static void add_bitmaps(JsonBuilder *builder, const BgSeenNode *node)
 {
   if (!node->bitmaps->len)
     return;
   json_builder_set_member_name(builder, "dirty-bitmaps");
   json_builder_begin_array(builder);
-  for (guint i = 0; i < node->bitmaps->len; i++) {
-    const BgBitmapInfo *bitmap = node->bitmaps->pdata[i];
-    json_builder_begin_object(builder);
-    bg_json_add_text(builder, "name", bitmap->name);
-    bg_json_add_number(builder, "granularity", (int64_t)bitmap->granularity);
-    bg_json_add_number(builder, "count", (int64_t)bitmap->count);
-    bg_json_add_bool(builder, "recording", bitmap->recording);
-    bg_json_add_bool(builder, "busy", false);
-    bg_json_add_bool(builder, "persistent", bitmap->persistent);
-    if (bitmap->inconsistent)
-      bg_json_add_bool(builder, "inconsistent", true);
-    json_builder_end_object(builder);
-  }
+  for (guint i = 0; i < node->bitmaps->len; i++)
+    json_builder_add_value(builder, bg_query_bitmap(node->bitmaps->pdata[i]));
   json_builder_end_array(builder);
 }
 

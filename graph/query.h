@@ -17,6 +17,9 @@ JsonNode *bg_query_values(BgGraph *graph);
 /* A snapshot with QMP's names (SnapshotInfo). The caller's. */
 JsonNode *bg_query_snapshot(const BgSnapshot *snapshot);
 
+/* A dirty bitmap with QMP's names (BlockDirtyInfo). The caller's. */
+JsonNode *bg_query_bitmap(const BgBitmapInfo *bitmap);
+
 /* Indented tree, one node a line with driver, open mode, write state and reason. */
 char *bg_query_tree(BgGraph *graph);
 

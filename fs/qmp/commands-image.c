@@ -1,9 +1,9 @@
-#include "fs/image-info.h"
 #include "fs/qmp/action.h"
 #include "fs/qmp/error.h"
 #include "fs/qmp/find.h"
 #include "fs/qmp/retry.h"
 #include "graph/escape.h"
+#include "graph/query.h"
 #include "graph/snapshot.h"
 #include "graph/user.h"
 
@@ -145,21 +145,6 @@ static JsonNode *snapshot_internal(const BgfsQmpMount *mount, JsonObject *argume
   return bgfs_qmp_take_snapshot(mount, arguments, &node, &id, error) ? bgfs_qmp_done() : NULL;
 }
 
-static JsonNode *describe(const BgSnapshot *snapshot)
-{
-  JsonObject *info = json_object_new();
-  bgfs_json_set_text(info, "id", snapshot->id);
-  bgfs_json_set_text(info, "name", snapshot->name);
-  json_object_set_int_member(info, "vm-state-size", (gint64)snapshot->vm_state_size);
-  json_object_set_int_member(info, "date-sec", snapshot->date_sec);
-  json_object_set_int_member(info, "date-nsec", snapshot->date_nsec);
-  json_object_set_int_member(info, "vm-clock-sec", (gint64)(snapshot->vm_clock_nsec / 1000000000));
-  json_object_set_int_member(info, "vm-clock-nsec", (gint64)(snapshot->vm_clock_nsec % 1000000000));
-  if (snapshot->icount != UINT64_MAX)
-    json_object_set_int_member(info, "icount", (gint64)snapshot->icount);
-  return bgfs_json_of_object(info);
-}
-
 static void refuse_unknown(BgNode *node, const char *name, const char *id, GError **error)
 {
   g_autofree char *one = name ? bg_escape(name) : NULL, *other = id ? bg_escape(id) : NULL;
@@ -193,7 +178,7 @@ static JsonNode *snapshot_delete(const BgfsQmpMount *mount, JsonObject *argument
   g_autoptr(GPtrArray) list = NULL;
   const BgSnapshot *found = find_given(mount, arguments, &node, &list, error);
   Snapshot wanted = {node, found ? found->id : NULL};
-  return found && bgfs_qmp_retry(mount, delete_snapshot, &wanted, error) ? describe(found) : NULL;
+  return found && bgfs_qmp_retry(mount, delete_snapshot, &wanted, error) ? bg_query_snapshot(found) : NULL;
 }
 
 static JsonNode *snapshot_apply(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
@@ -202,7 +187,7 @@ static JsonNode *snapshot_apply(const BgfsQmpMount *mount, JsonObject *arguments
   g_autoptr(GPtrArray) list = NULL;
   const BgSnapshot *found = find_given(mount, arguments, &node, &list, error);
   Snapshot wanted = {node, found ? found->id : NULL};
-  return found && bgfs_qmp_retry(mount, apply, &wanted, error) ? describe(found) : NULL;
+  return found && bgfs_qmp_retry(mount, apply, &wanted, error) ? bg_query_snapshot(found) : NULL;
 }
 
 /* ── types ── */

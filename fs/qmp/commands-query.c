@@ -42,19 +42,8 @@ static JsonArray *children_of(const BgSeenNode *seen)
 static JsonArray *bitmaps_of(const BgSeenNode *seen)
 {
   JsonArray *bitmaps = json_array_new();
-  for (guint i = 0; i < seen->bitmaps->len; i++) {
-    const BgBitmapInfo *info = seen->bitmaps->pdata[i];
-    JsonObject *bitmap = json_object_new();
-    bgfs_json_set_text(bitmap, "name", info->name);
-    json_object_set_int_member(bitmap, "count", (gint64)info->count);
-    json_object_set_int_member(bitmap, "granularity", (gint64)info->granularity);
-    json_object_set_boolean_member(bitmap, "recording", info->recording);
-    json_object_set_boolean_member(bitmap, "busy", FALSE);
-    json_object_set_boolean_member(bitmap, "persistent", info->persistent);
-    if (info->inconsistent)
-      json_object_set_boolean_member(bitmap, "inconsistent", TRUE);
-    json_array_add_object_element(bitmaps, bitmap);
-  }
+  for (guint i = 0; i < seen->bitmaps->len; i++)
+    json_array_add_element(bitmaps, bg_query_bitmap(seen->bitmaps->pdata[i]));
   return bitmaps;
 }
 

@@ -227,3 +227,21 @@ Test(query, an_empty_graph)
   cr_assert_str_eq(dot, "digraph blockgraph {\n  node [shape=box];\n}\n");
   cr_assert(bg_graph_close(empty, NULL));
 }
+
+static char *as_text(JsonNode *node)
+{
+  char *text = json_to_string(node, FALSE);
+  json_node_unref(node);
+  return text;
+}
+
+Test(query, bitmaps_as_qmp_has_them)
+{
+  const BgBitmapInfo sound = {.name = (char *)"b", .granularity = 512, .count = 1024, .recording = true};
+  const BgBitmapInfo spoilt = {.name = (char *)"c", .granularity = 512, .persistent = true, .inconsistent = true};
+  g_autofree char *one = as_text(bg_query_bitmap(&sound)), *other = as_text(bg_query_bitmap(&spoilt));
+  cr_assert_str_eq(one, "{\"name\":\"b\",\"count\":1024,\"granularity\":512,\"recording\":true,\"busy\":false,"
+                        "\"persistent\":false}");
+  cr_assert_str_eq(other, "{\"name\":\"c\",\"count\":0,\"granularity\":512,\"recording\":false,\"busy\":false,"
+                          "\"persistent\":true,\"inconsistent\":true}");
+}
