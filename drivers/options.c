@@ -168,6 +168,14 @@ static bool parse_option(const BgOption *option, const BgDict *dict, void *out, 
   return false;
 }
 
+const BgOption *bg_option_find(const BgOption *table, const char *name)
+{
+  for (; table && table->name; table++)
+    if (strcmp(table->name, name) == 0)
+      return table;
+  return NULL;
+}
+
 bool bg_options_parse(const BgOption *table, BgDict *dict, void *out, GError **error)
 {
   if (!table)

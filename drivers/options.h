@@ -33,6 +33,9 @@ typedef struct BgOption {
  * `out` is cleared and dict as it was. */
 bool bg_options_parse(const BgOption *table, BgDict *dict, void *out, GError **error);
 
+/* The option of that name; NULL: none. NULL table: no options. */
+const BgOption *bg_option_find(const BgOption *table, const char *name);
+
 /* Frees the strings in `out` and zeroes its fields. */
 void bg_options_clear(const BgOption *table, void *out);
 

@@ -102,17 +102,15 @@ static bool parse_pairs(BgDict *dict, const char *text, GError **error)
 
 /* ── {"key": value} ── */
 
-static char *scalar_text(JsonNode *node)
+char *bg_blockdev_value(JsonNode *value)
 {
-  if (JSON_NODE_HOLDS_NULL(node))
-    return g_strdup("");
-  switch (json_node_get_value_type(node)) {
+  switch (JSON_NODE_HOLDS_VALUE(value) ? json_node_get_value_type(value) : G_TYPE_INVALID) {
   case G_TYPE_STRING:
-    return json_node_dup_string(node);
+    return json_node_dup_string(value);
   case G_TYPE_BOOLEAN:
-    return g_strdup(json_node_get_boolean(node) ? "on" : "off");
+    return g_strdup(json_node_get_boolean(value) ? "on" : "off");
   case G_TYPE_INT64:
-    return g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node));
+    return g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(value));
   default:
     return NULL;
   }
@@ -135,7 +133,7 @@ static bool flatten(BgDict *dict, const char *prefix, JsonObject *object, GError
         return false;
       continue;
     }
-    g_autofree char *text = JSON_NODE_HOLDS_VALUE(value) || JSON_NODE_HOLDS_NULL(value) ? scalar_text(value) : NULL;
+    g_autofree char *text = JSON_NODE_HOLDS_NULL(value) ? g_strdup("") : bg_blockdev_value(value);
     if (!text) {
       bg_set_error(error, EINVAL, "The value of '%s' is an empty object, a list or a fraction, which no option takes",
                    key);

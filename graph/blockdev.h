@@ -14,4 +14,7 @@ BgDict *bg_blockdev_parse(const char *text, GError **error);
 /* The same of a JSON object that was parsed already, strictly (graph/json.h). */
 BgDict *bg_blockdev_from_json(JsonObject *object, GError **error);
 
+/* A string, boolean or whole number as options are written; the caller's. NULL: it is something else, null included. */
+char *bg_blockdev_value(JsonNode *value);
+
 #endif

@@ -51,6 +51,12 @@ const BgOption *bg_node_options_table(void)
   return table;
 }
 
+const BgOption *bg_node_options_find(const BgDriver *driver, const char *name)
+{
+  const BgOption *common = bg_option_find(table, name);
+  return common || !driver ? common : bg_option_find(driver->options, name);
+}
+
 bool bg_node_options_parse(BgDict *dict, BgNodeOptions *common, GError **error)
 {
   BgNodeOptions parsed = {0};

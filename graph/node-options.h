@@ -7,6 +7,9 @@
 /* The table, for help and schema. */
 const BgOption *bg_node_options_table(void);
 
+/* The option of that name that a node of the driver has; NULL: none. NULL driver: of those that every node has. */
+const BgOption *bg_node_options_find(const BgDriver *driver, const char *name);
+
 /* Takes them out of `dict`. EINVAL with the option's name. */
 bool bg_node_options_parse(BgDict *dict, BgNodeOptions *common, GError **error);
 

@@ -42,20 +42,6 @@ BgDict *bgfs_ctl_options_parse(const char *text, GError **error)
   return options;
 }
 
-static char *scalar_text(JsonNode *value)
-{
-  switch (JSON_NODE_HOLDS_VALUE(value) ? json_node_get_value_type(value) : G_TYPE_INVALID) {
-  case G_TYPE_STRING:
-    return json_node_dup_string(value);
-  case G_TYPE_BOOLEAN:
-    return g_strdup(json_node_get_boolean(value) ? "on" : "off");
-  case G_TYPE_INT64:
-    return g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(value));
-  default:
-    return NULL;
-  }
-}
-
 void bgfs_ctl_options_keep(BgDict *options, JsonObject *present)
 {
   JsonObjectIter iter;
@@ -63,27 +49,13 @@ void bgfs_ctl_options_keep(BgDict *options, JsonObject *present)
   JsonNode *value;
   json_object_iter_init_ordered(&iter, present);
   while (json_object_iter_next_ordered(&iter, &name, &value)) {
-    g_autofree char *text = scalar_text(value);
+    g_autofree char *text = bg_blockdev_value(value);
     if (text)
       bg_dict_set_default(options, name, text);
   }
 }
 
 /* ── out ── */
-
-static const BgOption *find_in(const BgOption *table, const char *name)
-{
-  for (; table && table->name; table++)
-    if (strcmp(table->name, name) == 0)
-      return table;
-  return NULL;
-}
-
-static const BgOption *find_option(const BgDriver *driver, const char *name)
-{
-  const BgOption *common = find_in(bg_node_options_table(), name);
-  return common || !driver ? common : find_in(driver->options, name);
-}
 
 static bool is_child(const BgDriver *driver, const char *name)
 {
@@ -133,7 +105,7 @@ static JsonObject *object_of(const BgDict *options, const BgDriver *driver, cons
     else if (!*value && is_child(driver, full))
       json_object_set_null_member(object, name);
     else
-      set_value(object, name, find_option(driver, full), value);
+      set_value(object, name, bg_node_options_find(driver, full), value);
   }
   return object;
 }

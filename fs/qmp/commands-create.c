@@ -11,14 +11,6 @@
 
 /* ── blockdev-create ── */
 
-static bool has_option(const BgDriver *driver, const char *name)
-{
-  for (const BgOption *option = driver->create_options; option && option->name; option++)
-    if (strcmp(option->name, name) == 0)
-      return true;
-  return false;
-}
-
 /* QMP writes "cluster-size" where the command line has cluster_size. */
 static BgDict *spell(const BgDriver *driver, const BgDict *given)
 {
@@ -28,7 +20,8 @@ static BgDict *spell(const BgDriver *driver, const BgDict *given)
   g_hash_table_iter_init(&iter, (BgDict *)given);
   while (g_hash_table_iter_next(&iter, &key, &value)) {
     g_autofree char *other = g_strdelimit(g_strdup(key), "-", '_');
-    bg_dict_set(spelt, !has_option(driver, key) && has_option(driver, other) ? other : key, value);
+    bool is_other = !bg_option_find(driver->create_options, key) && bg_option_find(driver->create_options, other);
+    bg_dict_set(spelt, is_other ? other : key, value);
   }
   return spelt;
 }

@@ -198,3 +198,10 @@ Test(options, only_changeable_ones_change)
   cr_assert_not(bg_options_check_change(table, &old, &new, NULL));
   cr_assert(bg_options_check_change(NULL, NULL, NULL, NULL));
 }
+
+Test(options, found_by_name)
+{
+  cr_assert_eq(bg_option_find(table, "size"), &table[2]);
+  cr_assert_null(bg_option_find(table, "siz"));
+  cr_assert_null(bg_option_find(NULL, "size"));
+}

@@ -1,6 +1,7 @@
 #include "graph/blockdev.h"
 
 #include "drivers/error.h"
+#include "graph/json.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -126,4 +127,24 @@ Test(blockdev, size_and_depth_are_bounded)
   g_string_append(text, "=x");
   check_refused(text->str, "deep");
   g_string_free(text, TRUE);
+}
+
+static void check_value(const char *json, const char *expected)
+{
+  g_autofree char *text = g_strdup_printf("{\"a\": %s}", json);
+  g_autoptr(JsonNode) root = bg_json_parse(text, 64, NULL);
+  g_autofree char *value = bg_blockdev_value(json_object_get_member(json_node_get_object(root), "a"));
+  cr_assert_eq(g_strcmp0(value, expected), 0, "%s: %s", json, value);
+}
+
+Test(blockdev, single_values)
+{
+  check_value("\"x\"", "x");
+  check_value("true", "on");
+  check_value("false", "off");
+  check_value("-12", "-12");
+  check_value("null", NULL);
+  check_value("1.5", NULL);
+  check_value("[]", NULL);
+  check_value("{}", NULL);
 }
