@@ -1,5 +1,7 @@
+#include "fs/qmp/check-blockdev.h"
+
 #include "drivers/registry.h"
-#include "fs/qmp/check-private.h"
+#include "fs/qmp/check-scalar.h"
 #include "graph/node-options.h"
 
 #include <string.h>
@@ -13,20 +15,6 @@ typedef struct Node {
 static bool is_text(JsonNode *value)
 {
   return JSON_NODE_HOLDS_VALUE(value) && json_node_get_value_type(value) == G_TYPE_STRING;
-}
-
-static const BgOption *find_in(const BgOption *table, const char *name)
-{
-  for (; table && table->name; table++)
-    if (strcmp(table->name, name) == 0)
-      return table;
-  return NULL;
-}
-
-static const BgOption *find_option(const BgDriver *driver, const char *name)
-{
-  const BgOption *common = find_in(bg_node_options_table(), name);
-  return common ? common : find_in(driver->options, name);
 }
 
 static bool any_below(const BgOption *table, const char *name)
@@ -61,7 +49,7 @@ static const BgfsQmpType *type_of(const BgOption *option)
 
 static bool check_option(const BgOption *option, JsonNode *value, const char *path, GError **error)
 {
-  if (!bgfs_qmp_check_value(type_of(option), value, path, error))
+  if (!bgfs_qmp_check_scalar(type_of(option), value, path, error))
     return false;
   if (option->type != BG_OPTION_ENUM || g_strv_contains(option->values, json_node_get_string(value)))
     return true;
@@ -85,7 +73,7 @@ static bool check_options(const Node *node, JsonObject *object, const char *belo
 static bool check_member(const Node *node, const char *name, JsonNode *value, GError **error)
 {
   g_autofree char *path = g_strconcat(node->prefix, name, NULL);
-  const BgOption *option = find_option(node->driver, name);
+  const BgOption *option = bg_node_options_find(node->driver, name);
   if (option)
     return check_option(option, value, path, error);
   if (find_child(node->driver, name))
@@ -117,7 +105,7 @@ static bool check_text(JsonObject *object, const char *prefix, const char *name,
 {
   g_autofree char *path = g_strconcat(prefix, name, NULL);
   JsonNode *value = json_object_get_member(object, name);
-  return !value || bgfs_qmp_check_value(&bgfs_qmp_string, value, path, error);
+  return !value || bgfs_qmp_check_scalar(&bgfs_qmp_string, value, path, error);
 }
 
 bool bgfs_qmp_check_blockdev(JsonObject *object, const char *prefix, GError **error)

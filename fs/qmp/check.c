@@ -1,53 +1,11 @@
 #include "fs/qmp/check.h"
 
-#include "fs/qmp/check-private.h"
-#include "fs/qmp/error.h"
-#include "graph/escape.h"
+#include "fs/qmp/check-blockdev.h"
+#include "fs/qmp/check-scalar.h"
 
 #include <string.h>
 
-/* ── refusals, in QEMU's words ── */
-
-bool bgfs_qmp_refuse_missing(const char *prefix, const char *name, GError **error)
-{
-  bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Parameter '%s%s' is missing", prefix, name);
-  return false;
-}
-
-bool bgfs_qmp_refuse_unexpected(const char *prefix, const char *name, GError **error)
-{
-  g_autofree char *shown = bg_escape(name);
-  bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Parameter '%s%s' is unexpected", prefix, shown);
-  return false;
-}
-
-bool bgfs_qmp_refuse_type(const char *path, const char *expected, GError **error)
-{
-  bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Invalid parameter type for '%s', expected: %s", path, expected);
-  return false;
-}
-
-bool bgfs_qmp_refuse_word(const char *path, const char *word, GError **error)
-{
-  g_autofree char *shown = bg_escape(word);
-  bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Parameter '%s' does not accept value '%s'", path, shown);
-  return false;
-}
-
-/* ── one value ── */
-
-static bool holds(JsonNode *value, GType type)
-{
-  return JSON_NODE_HOLDS_VALUE(value) && json_node_get_value_type(value) == type;
-}
-
-static bool check_word(const BgfsQmpType *type, JsonNode *value, const char *path, GError **error)
-{
-  if (!holds(value, G_TYPE_STRING))
-    return bgfs_qmp_refuse_type(path, "string", error);
-  const char *word = json_node_get_string(value);
-  return g_strv_contains(type->values, word) || bgfs_qmp_refuse_word(path, word, error);
-}
+static bool check_value(const BgfsQmpType *type, JsonNode *value, const char *path, GError **error);
 
 static bool check_elements(const BgfsQmpType *type, JsonNode *value, const char *path, GError **error)
 {
@@ -56,7 +14,7 @@ static bool check_elements(const BgfsQmpType *type, JsonNode *value, const char 
   JsonArray *array = json_node_get_array(value);
   for (guint i = 0; i < json_array_get_length(array); i++) {
     g_autofree char *element = g_strdup_printf("%s[%u]", path, i);
-    if (!bgfs_qmp_check_value(type->element, json_array_get_element(array, i), element, error))
+    if (!check_value(type->element, json_array_get_element(array, i), element, error))
       return false;
   }
   return true;
@@ -86,7 +44,7 @@ static bool check_given(const BgfsQmpMember *members, JsonObject *object, const 
     if (!value && !members->optional)
       return bgfs_qmp_refuse_missing(prefix, members->name, error);
     g_autofree char *path = g_strconcat(prefix, members->name, NULL);
-    if (value && !bgfs_qmp_check_value(members->type, value, path, error))
+    if (value && !check_value(members->type, value, path, error))
       return false;
   }
   return true;
@@ -123,44 +81,17 @@ static bool check_object_value(const BgfsQmpType *type, JsonNode *value, const c
   return check_object(type, json_node_get_object(value), prefix, error);
 }
 
-/* Whether the value is, on the wire, what the type is. */
-static bool looks_like(const BgfsQmpType *type, JsonNode *value)
-{
-  switch (type->kind) {
-  case BGFS_QMP_STRING:
-  case BGFS_QMP_ENUM:
-    return holds(value, G_TYPE_STRING);
-  case BGFS_QMP_INT:
-    return holds(value, G_TYPE_INT64);
-  case BGFS_QMP_NUMBER:
-    return holds(value, G_TYPE_INT64) || holds(value, G_TYPE_DOUBLE);
-  case BGFS_QMP_BOOL:
-    return holds(value, G_TYPE_BOOLEAN);
-  case BGFS_QMP_NULL:
-    return JSON_NODE_HOLDS_NULL(value);
-  case BGFS_QMP_ARRAY:
-    return JSON_NODE_HOLDS_ARRAY(value);
-  case BGFS_QMP_OBJECT:
-  case BGFS_QMP_BLOCKDEV_OPTIONS:
-    return JSON_NODE_HOLDS_OBJECT(value);
-  default:
-    return true;
-  }
-}
-
 static bool check_alternate(const BgfsQmpType *type, JsonNode *value, const char *path, GError **error)
 {
   for (const BgfsQmpType *const *one = type->alternatives; *one; one++)
-    if (looks_like(*one, value))
-      return bgfs_qmp_check_value(*one, value, path, error);
+    if (bgfs_qmp_looks_like(*one, value))
+      return check_value(*one, value, path, error);
   return bgfs_qmp_refuse_type(path, type->name, error);
 }
 
-bool bgfs_qmp_check_value(const BgfsQmpType *type, JsonNode *value, const char *path, GError **error)
+static bool check_value(const BgfsQmpType *type, JsonNode *value, const char *path, GError **error)
 {
   switch (type->kind) {
-  case BGFS_QMP_ENUM:
-    return check_word(type, value, path, error);
   case BGFS_QMP_ARRAY:
     return check_elements(type, value, path, error);
   case BGFS_QMP_OBJECT:
@@ -169,7 +100,7 @@ bool bgfs_qmp_check_value(const BgfsQmpType *type, JsonNode *value, const char *
   case BGFS_QMP_ALTERNATE:
     return check_alternate(type, value, path, error);
   default:
-    return looks_like(type, value) || bgfs_qmp_refuse_type(path, bgfs_qmp_type_word(type), error);
+    return bgfs_qmp_check_scalar(type, value, path, error);
   }
 }
 
