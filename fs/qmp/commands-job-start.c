@@ -31,17 +31,18 @@ static bool take_settings(JsonObject *arguments, BgJobSettings *settings, GError
   return false;
 }
 
+/* The index of `word` in the words; 0 where it is NULL. */
+static unsigned index_of(const char *const *words, const char *word)
+{
+  for (unsigned i = 0; word && words[i]; i++)
+    if (strcmp(words[i], word) == 0)
+      return i;
+  return 0;
+}
+
 static BgOnError on_error(JsonObject *arguments, const char *member)
 {
-  static const char *const words[] = {[BG_ON_ERROR_IGNORE] = "ignore",
-                                      [BG_ON_ERROR_STOP] = "stop",
-                                      [BG_ON_ERROR_ENOSPC] = "enospc",
-                                      [BG_ON_ERROR_REPORT] = "report"};
-  const char *word = text(arguments, member);
-  for (size_t i = 0; word && i < G_N_ELEMENTS(words); i++)
-    if (strcmp(words[i], word) == 0)
-      return (BgOnError)i;
-  return BG_ON_ERROR_REPORT;
+  return (BgOnError)index_of(bg_on_error_names, text(arguments, member));
 }
 
 /* The node that an optional member names, found by what names nodes; else `fallback`. False: there is none. */
@@ -97,27 +98,34 @@ static bool take_chain_node(const BgfsQmpMount *mount, JsonObject *arguments, Bg
   return false;
 }
 
-static JsonNode *started(BgJob *job)
+typedef BgJob *Starter(BgGraph *graph, const void *options, GError **error);
+
+typedef struct Start {
+  Starter *starter;
+  const void *options;
+} Start;
+
+static bool try_start(const BgfsQmpMount *mount, void *data, GError **error)
 {
-  if (!job)
-    return NULL;
+  const Start *start = data;
+  BgJob *job = start->starter(mount->graph, start->options, error);
+  bool started = job;
   bg_job_unref(job);
-  return bgfs_qmp_done();
+  return started;
 }
 
 /* A job that is refused only because of files that were closed already is tried again. */
-typedef struct Start {
-  const void *options;
-  BgJob *job;
-} Start;
+static JsonNode *start(const BgfsQmpMount *mount, Starter *starter, const void *options, GError **error)
+{
+  Start start = {starter, options};
+  return bgfs_qmp_retry(mount, try_start, &start, error) ? bgfs_qmp_done() : NULL;
+}
 
 /* ── block-commit ── */
 
-static bool start_commit(const BgfsQmpMount *mount, void *data, GError **error)
+static BgJob *start_commit(BgGraph *graph, const void *options, GError **error)
 {
-  Start *start = data;
-  start->job = bg_job_commit(mount->graph, start->options, error);
-  return start->job;
+  return bg_job_commit(graph, options, error);
 }
 
 static JsonNode *block_commit(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
@@ -129,17 +137,14 @@ static JsonNode *block_commit(const BgfsQmpMount *mount, JsonObject *arguments, 
       !take_chain_node(mount, arguments, commit.device, "base", "base-node", bottom_of(commit.device), &commit.base,
                        error))
     return NULL;
-  Start start = {.options = &commit};
-  return bgfs_qmp_retry(mount, start_commit, &start, error) ? started(start.job) : NULL;
+  return start(mount, start_commit, &commit, error);
 }
 
 /* ── block-stream ── */
 
-static bool start_stream(const BgfsQmpMount *mount, void *data, GError **error)
+static BgJob *start_stream(BgGraph *graph, const void *options, GError **error)
 {
-  Start *start = data;
-  start->job = bg_job_stream(mount->graph, start->options, error);
-  return start->job;
+  return bg_job_stream(graph, options, error);
 }
 
 /* `bottom` is the last one that is copied: base is what it stands on. */
@@ -165,24 +170,18 @@ static JsonNode *block_stream(const BgfsQmpMount *mount, JsonObject *arguments, 
   if (!stream.device || !take_settings(arguments, &stream.settings, error) ||
       !take_stream_base(mount, arguments, &stream, error))
     return NULL;
-  Start start = {.options = &stream};
-  return bgfs_qmp_retry(mount, start_stream, &start, error) ? started(start.job) : NULL;
+  return start(mount, start_stream, &stream, error);
 }
 
 /* ── blockdev-mirror ── */
 
-static bool start_mirror(const BgfsQmpMount *mount, void *data, GError **error)
+static BgJob *start_mirror(BgGraph *graph, const void *options, GError **error)
 {
-  Start *start = data;
-  start->job = bg_job_mirror(mount->graph, start->options, error);
-  return start->job;
+  return bg_job_mirror(graph, options, error);
 }
 
-static BgSync sync_of(JsonObject *arguments)
-{
-  const char *word = text(arguments, "sync");
-  return strcmp(word, "top") == 0 ? BG_SYNC_TOP : strcmp(word, "none") == 0 ? BG_SYNC_NONE : BG_SYNC_FULL;
-}
+static const char *const mirror_syncs[] = {
+    [BG_SYNC_FULL] = "full", [BG_SYNC_TOP] = "top", [BG_SYNC_NONE] = "none", NULL};
 
 static JsonNode *blockdev_mirror(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
@@ -191,7 +190,7 @@ static JsonNode *blockdev_mirror(const BgfsQmpMount *mount, JsonObject *argument
     bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Parameter 'granularity' expects a value in range [512B, 64MB]");
     return NULL;
   }
-  BgJobMirror mirror = {.sync = sync_of(arguments),
+  BgJobMirror mirror = {.sync = (BgSync)index_of(mirror_syncs, text(arguments, "sync")),
                         .granularity = (uint32_t)granularity,
                         .on_source_error = on_error(arguments, "on-source-error"),
                         .on_target_error = on_error(arguments, "on-target-error")};
@@ -199,8 +198,7 @@ static JsonNode *blockdev_mirror(const BgfsQmpMount *mount, JsonObject *argument
   mirror.target = mirror.source ? bgfs_qmp_find_device(mount, text(arguments, "target"), error) : NULL;
   if (!mirror.target || !take_settings(arguments, &mirror.settings, error))
     return NULL;
-  Start start = {.options = &mirror};
-  return bgfs_qmp_retry(mount, start_mirror, &start, error) ? started(start.job) : NULL;
+  return start(mount, start_mirror, &mirror, error);
 }
 
 /* ── blockdev-backup ── */
@@ -211,20 +209,9 @@ static const char *const backup_syncs[] = {[BG_SYNC_FULL] = "full",     [BG_SYNC
 static const char *const bitmap_modes[] = {
     [BG_BITMAP_ON_SUCCESS] = "on-success", [BG_BITMAP_NEVER] = "never", [BG_BITMAP_ALWAYS] = "always", NULL};
 
-static bool start_backup(const BgfsQmpMount *mount, void *data, GError **error)
+static BgJob *start_backup(BgGraph *graph, const void *options, GError **error)
 {
-  Start *start = data;
-  start->job = bg_job_backup(mount->graph, start->options, error);
-  return start->job;
-}
-
-/* The index of `word` in the words; 0 where it is NULL. */
-static unsigned index_of(const char *const *words, const char *word)
-{
-  for (unsigned i = 0; word && words[i]; i++)
-    if (strcmp(words[i], word) == 0)
-      return i;
-  return 0;
+  return bg_job_backup(graph, options, error);
 }
 
 static bool check_backup(JsonObject *arguments, const BgJobBackup *backup, GError **error)
@@ -251,15 +238,12 @@ static JsonNode *blockdev_backup(const BgfsQmpMount *mount, JsonObject *argument
   backup.target = backup.source ? bgfs_qmp_find_device(mount, text(arguments, "target"), error) : NULL;
   if (!backup.target || !check_backup(arguments, &backup, error) || !take_settings(arguments, &backup.settings, error))
     return NULL;
-  Start start = {.options = &backup};
-  return bgfs_qmp_retry(mount, start_backup, &start, error) ? started(start.job) : NULL;
+  return start(mount, start_backup, &backup, error);
 }
 
 /* ── types ── */
 
-static const char *const error_words[] = {"report", "ignore", "enospc", "stop", NULL};
-static const BgfsQmpType error_type = {.kind = BGFS_QMP_ENUM, .name = "BlockdevOnError", .values = error_words};
-static const char *const mirror_syncs[] = {"full", "top", "none", NULL};
+static const BgfsQmpType error_type = {.kind = BGFS_QMP_ENUM, .name = "BlockdevOnError", .values = bg_on_error_names};
 static const BgfsQmpType mirror_sync_type = {.kind = BGFS_QMP_ENUM, .name = "MirrorSyncMode", .values = mirror_syncs};
 
 #define SETTINGS                                                                                                       \

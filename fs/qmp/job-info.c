@@ -87,7 +87,7 @@ static JsonObject *error_data(const BgJobEvent *event)
   JsonObject *data = json_object_new();
   json_object_set_string_member(data, "device", event->info->id);
   json_object_set_string_member(data, "operation", event->reading ? "read" : "write");
-  json_object_set_string_member(data, "action", bg_on_error_name(event->action));
+  json_object_set_string_member(data, "action", bg_on_error_names[event->action]);
   return data;
 }
 

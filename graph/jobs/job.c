@@ -15,16 +15,13 @@ const char *bg_job_status_name(BgJobStatus status)
   return status_names[status];
 }
 
-const char *bg_on_error_name(BgOnError on_error)
-{
-  static const char *const names[] = {
-      [BG_ON_ERROR_REPORT] = "report",
-      [BG_ON_ERROR_IGNORE] = "ignore",
-      [BG_ON_ERROR_STOP] = "stop",
-      [BG_ON_ERROR_ENOSPC] = "enospc",
-  };
-  return names[on_error];
-}
+const char *const bg_on_error_names[] = {
+    [BG_ON_ERROR_REPORT] = "report",
+    [BG_ON_ERROR_IGNORE] = "ignore",
+    [BG_ON_ERROR_ENOSPC] = "enospc",
+    [BG_ON_ERROR_STOP] = "stop",
+    NULL,
+};
 
 /* ── references ── */
 

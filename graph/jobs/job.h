@@ -40,12 +40,12 @@ const char *bg_job_status_name(BgJobStatus status);
 typedef enum {
   BG_ON_ERROR_REPORT, /* the job fails */
   BG_ON_ERROR_IGNORE, /* goes on, and tries the same bytes again where it can */
-  BG_ON_ERROR_STOP,   /* pauses; tries again when resumed */
-  BG_ON_ERROR_ENOSPC  /* STOP where space is missing, else REPORT */
+  BG_ON_ERROR_ENOSPC, /* STOP where space is missing, else REPORT */
+  BG_ON_ERROR_STOP    /* pauses; tries again when resumed */
 } BgOnError;
 
-/* QEMU's names: "report", "ignore", "stop". */
-const char *bg_on_error_name(BgOnError on_error);
+/* QEMU's names, one for each; NULL-terminated. */
+extern const char *const bg_on_error_names[];
 
 /* What every job is started with. */
 typedef struct BgJobSettings {
