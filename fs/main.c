@@ -1,16 +1,16 @@
 #include "config.h"
 
-#include "fs/check.h"
 #include "fs/cli.h"
-#include "fs/create.h"
-#include "fs/info.h"
-#include "fs/list.h"
-#include "fs/map.h"
+#include "fs/commands/check.h"
+#include "fs/commands/create.h"
+#include "fs/commands/info.h"
+#include "fs/commands/list.h"
+#include "fs/commands/map.h"
+#include "fs/commands/snapshot.h"
+#include "fs/commands/unmount.h"
 #include "fs/mount.h"
 #include "fs/qmp/manual.h"
 #include "fs/secret.h"
-#include "fs/snapshot.h"
-#include "fs/unmount.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "fs/look.h"
+#include "fs/commands/look.h"
 
 #include "fs/path.h"
 #include "graph/image.h"

@@ -1,4 +1,4 @@
-#include "fs/check.h"
+#include "fs/commands/check.h"
 
 #include "fs/subcommand.h"
 #include "graph/check.h"

@@ -1,6 +1,6 @@
-#include "fs/look.h"
+#include "fs/commands/look.h"
 
-#include "tests/fs/command.h"
+#include "tests/fs/commands/command.h"
 
 #include <criterion/criterion.h>
 #include <glib/gstdio.h>

@@ -1,6 +1,6 @@
 /* What the commands that only look at an image share: their command line, and opening it. */
-#ifndef BGFS_LOOK_H
-#define BGFS_LOOK_H
+#ifndef BGFS_COMMANDS_LOOK_H
+#define BGFS_COMMANDS_LOOK_H
 
 #include "fs/subcommand.h"
 #include "graph/graph.h"

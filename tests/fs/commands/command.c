@@ -1,4 +1,4 @@
-#include "tests/fs/command.h"
+#include "tests/fs/commands/command.h"
 
 #include "graph/create.h"
 

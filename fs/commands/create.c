@@ -1,4 +1,4 @@
-#include "fs/create.h"
+#include "fs/commands/create.h"
 
 #include "drivers/registry.h"
 #include "fs/secret.h"

@@ -1,6 +1,6 @@
 /* --list-drivers and --driver-help. */
-#ifndef BGFS_LIST_H
-#define BGFS_LIST_H
+#ifndef BGFS_COMMANDS_LIST_H
+#define BGFS_COMMANDS_LIST_H
 
 /* To stdout. */
 void bgfs_list_drivers(void);

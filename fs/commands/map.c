@@ -1,6 +1,6 @@
-#include "fs/map.h"
+#include "fs/commands/map.h"
 
-#include "fs/look.h"
+#include "fs/commands/look.h"
 #include "graph/escape.h"
 #include "graph/map.h"
 

@@ -1,8 +1,8 @@
-#include "fs/info.h"
+#include "fs/commands/info.h"
 
 #include "graph/json.h"
 #include "graph/snapshot.h"
-#include "tests/fs/command.h"
+#include "tests/fs/commands/command.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-#include "fs/map.h"
+#include "fs/commands/map.h"
 
 #include "graph/json.h"
-#include "tests/fs/command.h"
+#include "tests/fs/commands/command.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

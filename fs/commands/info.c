@@ -1,7 +1,7 @@
-#include "fs/info.h"
+#include "fs/commands/info.h"
 
+#include "fs/commands/look.h"
 #include "fs/image-info.h"
-#include "fs/look.h"
 #include "fs/snapshot-list.h"
 #include "graph/escape.h"
 #include "graph/query.h"

@@ -1,4 +1,4 @@
-#include "fs/snapshot.h"
+#include "fs/commands/snapshot.h"
 
 #include "fs/path.h"
 #include "fs/snapshot-list.h"

@@ -1,4 +1,4 @@
-#include "fs/list.h"
+#include "fs/commands/list.h"
 
 #include "drivers/registry.h"
 #include "graph/node-options.h"
