@@ -5,17 +5,12 @@
 
 #include <errno.h>
 
-typedef struct Record {
-  BgNode *node;
-  const char *file, *format;
-} Record;
-
-static bool write_record(void *data, GError **error)
+bool bg_backing_write(void *record, GError **error)
 {
-  const Record *record = data;
-  if (record->node->driver->change_backing(record->node->instance, record->file, record->format, error))
+  const BgBackingRecord *what = record;
+  if (what->node->driver->change_backing(what->node->instance, what->file, what->format, error))
     return true;
-  bg_node_prefix_error(record->node, error);
+  bg_node_prefix_error(what->node, error);
   return false;
 }
 
@@ -30,12 +25,12 @@ static bool check_link(const BgNode *node, GError **error)
   return false;
 }
 
-static bool run_record(Record *record, GError **error)
+static bool run_record(BgBackingRecord *record, GError **error)
 {
   BgGraph *graph = record->node->graph;
   g_auto(BgProposal) proposal;
   bg_proposal_init(&proposal);
-  proposal.last = write_record;
+  proposal.last = bg_backing_write;
   proposal.data = record;
   bg_graph_lock(graph);
   bool free = check_link(record->node, error);
@@ -52,7 +47,7 @@ bool bg_node_record_backing(BgNode *node, const char *file, const char *format, 
     return false;
   }
   BgFreeze freeze;
-  Record record = {node, file, format};
+  BgBackingRecord record = {node, file, format};
   bg_freeze_init(&freeze, node->graph, "change of the backing file");
   bg_freeze_lift_read_only(&freeze, node);
   BgUser *user = bg_freeze_user_new(&freeze, node, BG_PERM_WRITE_UNCHANGED, BG_PERM_ALL, error);

@@ -1,5 +1,6 @@
 #include "graph/jobs/chain.h"
 
+#include "graph/backing.h"
 #include "graph/change.h"
 #include "graph/reference.h"
 
@@ -160,21 +161,6 @@ bool bg_chain_guard_storage(BgChain *chain, BgNode *source, GError **error)
 
 /* ── the end ── */
 
-typedef struct Record {
-  BgNode *image;
-  const char *file, *format;
-} Record;
-
-/* Then the image stands on base, in the file as in the graph that is about to be. */
-static bool write_record(void *data, GError **error)
-{
-  const Record *record = data;
-  if (record->image->driver->change_backing(record->image->instance, record->file, record->format, error))
-    return true;
-  bg_node_prefix_error(record->image, error);
-  return false;
-}
-
 static void release(BgProposal *proposal, const GPtrArray *users)
 {
   for (guint i = 0; i < users->len; i++)
@@ -184,11 +170,11 @@ static void release(BgProposal *proposal, const GPtrArray *users)
 bool bg_chain_relink(BgChain *chain, const char *file, const char *format, const GPtrArray *users, GError **error)
 {
   BgGraph *graph = chain->freeze.graph;
-  Record record = {chain->link->parent, file, format};
+  BgBackingRecord record = {chain->link->parent, file, format};
   g_auto(BgProposal) proposal;
   bg_proposal_init(&proposal);
   proposal.by = &chain->freeze;
-  proposal.last = write_record;
+  proposal.last = bg_backing_write; /* then the image stands on base, in the file as in the graph that is about to be */
   proposal.data = &record;
   bg_graph_lock(graph);
   bg_proposal_retarget(&proposal, chain->link, chain->base);
