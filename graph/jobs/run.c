@@ -134,11 +134,6 @@ bool bg_job_throttle(BgJob *job, uint64_t bytes)
 
 /* ── progress, readiness, errors ── */
 
-BgGraph *bg_job_graph(const BgJob *job)
-{
-  return job->graph;
-}
-
 void bg_job_set_total(BgJob *job, uint64_t total)
 {
   pthread_mutex_lock(&job->lock);

@@ -24,8 +24,6 @@ typedef struct BgJobKind {
  * in use, EBUSY where the graph is being closed, EAGAIN where there is no thread. */
 BgJob *bg_job_start(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, void *work, GError **error);
 
-BgGraph *bg_job_graph(const BgJob *job);
-
 /* A pause point: sleeps for as long as the job is to be paused. False: it was cancelled, and shall return from run() soon. To be called at least
  * once for each 16 MiB. */
 bool bg_job_go_on(BgJob *job);
