@@ -427,6 +427,13 @@ bool bg_bitmap_next(const BgBitmap *bitmap, uint64_t offset, uint64_t *start, ui
   return true;
 }
 
+void bg_bitmap_merge(BgBitmap *to, const BgBitmap *from)
+{
+  uint64_t start, length;
+  for (uint64_t at = 0; bg_bitmap_next(from, at, &start, &length); at = start + length)
+    bg_bitmap_set(to, start, length);
+}
+
 uint64_t bg_bitmap_dirty(const BgBitmap *bitmap)
 {
   uint64_t size = atomic_load(&bitmap->size), bits = bits_of(bitmap), rest = (bits << bitmap->granularity_bits) - size;

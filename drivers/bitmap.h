@@ -109,6 +109,9 @@ void bg_bitmap_set(BgBitmap *bitmap, uint64_t offset, uint64_t length);
 /* The next dirty bytes from `offset` on: whole granules from *start, or from `offset` within one; cut at the end. False: none. */
 bool bg_bitmap_next(const BgBitmap *bitmap, uint64_t offset, uint64_t *start, uint64_t *length);
 
+/* What is dirty in `from` is dirty in `to` as well, from now on. */
+void bg_bitmap_merge(BgBitmap *to, const BgBitmap *from);
+
 /* How many bytes are dirty: the sum of what bg_bitmap_next() would give. */
 uint64_t bg_bitmap_dirty(const BgBitmap *bitmap);
 void bg_bitmap_clear(BgBitmap *bitmap, uint64_t offset, uint64_t length);

@@ -130,13 +130,6 @@ static bool set_recording(const BgBitmapAction *action, Undo *undo, GError **err
   return true;
 }
 
-static void merge_one(BgBitmap *target, const BgBitmap *source)
-{
-  uint64_t start, length;
-  for (uint64_t at = 0; bg_bitmap_next(source, at, &start, &length); at = start + length)
-    bg_bitmap_set(target, start, length);
-}
-
 static bool check_sources(const BgBitmapAction *action, const BgBitmap *target, GError **error)
 {
   for (size_t i = 0; i < action->source_count; i++) {
@@ -161,7 +154,7 @@ static bool merge(const BgBitmapAction *action, Undo *undo, GError **error)
     return false;
   undo->bits = save_bits(undo->bitmap, error);
   for (size_t i = 0; undo->bits && i < action->source_count; i++)
-    merge_one(undo->bitmap, bg_bitmaps_find(action->sources[i].node->host.bitmaps, action->sources[i].name));
+    bg_bitmap_merge(undo->bitmap, bg_bitmaps_find(action->sources[i].node->host.bitmaps, action->sources[i].name));
   return undo->bits;
 }
 

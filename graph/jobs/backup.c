@@ -159,13 +159,6 @@ static bool run_alone(Backup *backup, Last *last, GError **error)
   return bg_change_run(graph, &proposal, error);
 }
 
-static void add_marks(BgBitmap *to, const BgBitmap *from)
-{
-  uint64_t start, length;
-  for (uint64_t at = 0; bg_bitmap_next(from, at, &start, &length); at = start + length)
-    bg_bitmap_set(to, start, length);
-}
-
 static BgBitmap *find_bitmap(const Backup *backup, GError **error)
 {
   BgBitmap *bitmap = bg_bitmaps_find(backup->source->host.bitmaps, backup->bitmap);
@@ -186,8 +179,8 @@ static bool begin(void *data, GError **error)
   if (!keeper)
     return false;
   if (bitmap) {
-    add_marks(keeper->initial, bitmap);
-    add_marks(keeper->left, bitmap);
+    bg_bitmap_merge(keeper->initial, bitmap);
+    bg_bitmap_merge(keeper->left, bitmap);
     if (backup->bitmap_mode != BG_BITMAP_NEVER)
       bg_bitmap_clear(bitmap, 0, UINT64_MAX);
   } else {
@@ -204,7 +197,7 @@ static void give_back_marks(const Backup *backup)
   BgBitmap *bitmap = backup->bitmap ? bg_bitmaps_find(backup->source->host.bitmaps, backup->bitmap) : NULL;
   if (!bitmap || backup->succeeded || backup->bitmap_mode == BG_BITMAP_NEVER)
     return;
-  add_marks(bitmap, backup->bitmap_mode == BG_BITMAP_ALWAYS ? backup->keeper->left : backup->keeper->initial);
+  bg_bitmap_merge(bitmap, backup->bitmap_mode == BG_BITMAP_ALWAYS ? backup->keeper->left : backup->keeper->initial);
 }
 
 static bool end(void *data, GError **error)

@@ -53,6 +53,18 @@ Test(bitmap, marks_whole_granules)
   cr_assert_not(bg_bitmap_next(large, 10000, &start, &length));
 }
 
+Test(bitmap, merging_adds_marks_of_any_granularity)
+{
+  g_autoptr(BgBitmaps) list = bg_bitmaps_new();
+  BgBitmap *small = add(list, "small", 9, 10000, false), *large = add(list, "large", 12, 10000, false);
+  bg_bitmap_set(small, 512, 1);
+  bg_bitmap_set(small, 9999, 1);
+  bg_bitmap_merge(large, small);
+  assert_dirty(large, "0+4096 8192+1808");
+  bg_bitmap_merge(small, large);
+  assert_dirty(small, "0+4096 8192+1808");
+}
+
 Test(bitmap, only_those_that_record)
 {
   g_autoptr(BgBitmaps) list = bg_bitmaps_new();
