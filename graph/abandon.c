@@ -1,18 +1,15 @@
 #include "graph/abandon.h"
 
+#include "graph/below.h"
+
 /* ── who may wait ── */
 
-static bool reaches_waiting(const BgNode *node, GHashTable *seen)
+static bool reaches_waiting(BgNode *node)
 {
-  if (node->driver->waits)
-    return true;
-  if (!g_hash_table_add(seen, (void *)node))
-    return false;
-  for (guint i = 0; i < node->children->len; i++) {
-    const BgEdge *edge = node->children->pdata[i];
-    if (edge->hold.node && reaches_waiting(edge->hold.node, seen))
+  g_autoptr(GPtrArray) nodes = bg_nodes_below(node);
+  for (guint i = 0; i < nodes->len; i++)
+    if (((const BgNode *)nodes->pdata[i])->driver->waits)
       return true;
-  }
   return false;
 }
 
@@ -23,8 +20,7 @@ void bg_abandon_resolve(BgGraph *graph)
     any = ((const BgNode *)graph->nodes->pdata[i])->driver->waits;
   for (guint i = 0; i < graph->nodes->len; i++) {
     BgNode *node = graph->nodes->pdata[i];
-    g_autoptr(GHashTable) seen = any ? g_hash_table_new(NULL, NULL) : NULL;
-    atomic_store(&node->waits, any && reaches_waiting(node, seen));
+    atomic_store(&node->waits, any && reaches_waiting(node));
   }
 }
 
@@ -49,28 +45,13 @@ static bool abandon(BgNode *node, unsigned silence)
   return waited;
 }
 
-static void collect(BgNode *node, GHashTable *nodes)
-{
-  if (!g_hash_table_add(nodes, node))
-    return;
-  for (guint i = 0; i < node->children->len; i++) {
-    const BgEdge *edge = node->children->pdata[i];
-    if (edge->hold.node)
-      collect(edge->hold.node, nodes);
-  }
-}
-
 static void abandon_below(BgNode *node, unsigned silence)
 {
-  g_autoptr(GHashTable) nodes = g_hash_table_new(NULL, NULL);
   bg_graph_lock(node->graph);
-  collect(node, nodes);
+  g_autoptr(GPtrArray) nodes = bg_nodes_below(node);
   bg_graph_unlock(node->graph);
-  GHashTableIter iter;
-  gpointer below;
-  g_hash_table_iter_init(&iter, nodes);
-  while (g_hash_table_iter_next(&iter, &below, NULL))
-    abandon(below, silence);
+  for (guint i = 0; i < nodes->len; i++)
+    abandon(nodes->pdata[i], silence);
 }
 
 /* Under graph->control. */

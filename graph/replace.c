@@ -1,16 +1,6 @@
 #include "graph/replace.h"
 
-static bool is_below(const BgNode *node, const BgNode *wanted)
-{
-  if (node == wanted)
-    return true;
-  for (guint i = 0; i < node->children->len; i++) {
-    const BgEdge *edge = node->children->pdata[i];
-    if (edge->hold.node && is_below(edge->hold.node, wanted))
-      return true;
-  }
-  return false;
-}
+#include "graph/below.h"
 
 void bg_replace_propose(BgProposal *proposal, BgNode *from, BgNode *to)
 {
@@ -21,7 +11,7 @@ void bg_replace_propose(BgProposal *proposal, BgNode *from, BgNode *to)
       continue;
     if (!edge)
       bg_proposal_move(proposal, hold, to);
-    else if (!edge->parent->snapshot && !is_below(to, edge->parent))
+    else if (!edge->parent->snapshot && !bg_node_reaches(to, edge->parent))
       bg_proposal_retarget(proposal, edge, to);
   }
 }
