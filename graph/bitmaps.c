@@ -267,11 +267,14 @@ static GPtrArray *nodes_of(const BgBitmapAction *actions, size_t count)
 
 bool bg_bitmaps_change(BgGraph *graph, const BgBitmapAction *actions, size_t count, GError **error)
 {
-  g_autoptr(GPtrArray) nodes = nodes_of(actions, count), users = wake_images(actions, count);
+  g_autoptr(GPtrArray) nodes = nodes_of(actions, count);
+  GPtrArray *users = wake_images(actions, count);
   BgAlone alone;
-  if (!bg_alone_begin(&alone, graph, (BgNode *const *)nodes->pdata, nodes->len, error))
-    return false;
-  bool done = act_alone(actions, count, error);
-  bg_alone_end(&alone);
+  bool done = false;
+  if (bg_alone_begin(&alone, graph, (BgNode *const *)nodes->pdata, nodes->len, error)) {
+    done = act_alone(actions, count, error);
+    bg_alone_end(&alone);
+  }
+  g_ptr_array_unref(users);
   return done;
 }

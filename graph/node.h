@@ -156,7 +156,7 @@ void bg_node_free(BgNode *node);
 typedef struct BgRequest {
   BgUser *user;
   unsigned token;
-} BgRequest;
+} G_GNUC_UNUSED BgRequest; /* often there for its end alone */
 
 BgRequest bg_request_begin(BgUser *user);
 void bg_request_end(BgRequest *request);
