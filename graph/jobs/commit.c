@@ -3,6 +3,7 @@
 #include "graph/jobs/chain.h"
 #include "graph/jobs/copy.h"
 #include "graph/jobs/mirror.h"
+#include "graph/jobs/walk.h"
 #include "graph/map.h"
 #include "graph/node.h"
 
@@ -14,8 +15,6 @@ typedef struct Commit {
   BgUser *image;      /* on the overlay while its header is written */
   char *backing_file; /* NULL: as base was opened */
   BgOnError on_error;
-  int first; /* error that was passed over */
-  void *buffer;
 } Commit;
 
 static void commit_clean(void *work)
@@ -28,78 +27,46 @@ static void commit_clean(void *work)
   bg_user_free(commit->from);
   bg_chain_clear(&commit->chain);
   g_free(commit->backing_file);
-  g_free(commit->buffer);
   g_free(commit);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Commit, commit_clean)
 
 /* ── the data ── */
 
-/* What is at `offset`, as far as one piece of work goes. */
-static int look(BgJob *job, Commit *commit, uint64_t offset, BgMapped *mapped)
+/* What is there, as far as one piece of work goes. */
+static int look(BgJob *job, const Commit *commit, BgWalkStep *step, BgMapped *mapped)
 {
-  int result = bg_user_map(commit->from, offset, mapped);
-  if (result == 0 && mapped->depth < commit->chain.depth && !mapped->zero)
-    mapped->length = MIN(mapped->length, bg_job_piece(job, BG_COPY_PIECE));
-  return result;
+  int result = bg_user_map(commit->from, step->offset, mapped);
+  if (result)
+    return result;
+  step->reading = false;
+  step->length = mapped->length;
+  step->moved = mapped->depth < commit->chain.depth && !mapped->zero;
+  if (step->moved)
+    step->length = MIN(step->length, bg_job_piece(job, BG_COPY_PIECE));
+  return 0;
 }
 
 /* What no disk above base says anything of shows through already. What lies past the end of one of them reads as zeros, and hides base. */
-static int take_up(Commit *commit, const BgMapped *mapped, bool *reading)
+static int commit_step(BgJob *job, void *work, BgWalkStep *step)
 {
-  *reading = false;
-  if (mapped->depth >= commit->chain.depth)
-    return 0;
-  if (mapped->zero)
-    return bg_user_zero(commit->to, mapped->start, mapped->length, BG_USER_ZERO_MAY_UNMAP);
-  return bg_copy_data(commit->from, commit->to, mapped->start, mapped->length, commit->buffer, reading);
-}
-
-/* One piece from *offset on, which is moved past it. */
-static bool commit_piece(BgJob *job, Commit *commit, uint64_t *offset, GError **error)
-{
-  BgMapped mapped = {.length = BG_COPY_PIECE};
-  bool reading = true;
-  int result = look(job, commit, *offset, &mapped);
-  if (result == 0)
-    result = take_up(commit, &mapped, &reading);
-  BgCopyVerdict verdict = BG_COPY_PAST;
+  Commit *commit = work;
+  BgMapped mapped;
+  int result = look(job, commit, step, &mapped);
   if (result)
-    verdict = bg_copy_failed(job, commit->on_error, reading, result, &commit->first, error);
-  if (verdict == BG_COPY_FAILS)
-    return false;
-  if (verdict == BG_COPY_AGAIN)
-    return true;
-  *offset += mapped.length;
-  bg_job_advance(job, mapped.length);
-  bool copied = mapped.depth < commit->chain.depth && !mapped.zero;
-  return copied ? bg_job_throttle(job, mapped.length) : bg_job_go_on(job);
-}
-
-static bool make_durable(Commit *commit, GError **error)
-{
-  int result = commit->first ? commit->first : bg_user_flush(commit->to);
-  if (result)
-    bg_set_error_errno(error, -result, "node '%s': not all was written", commit->chain.base->name);
-  return result == 0;
+    return result;
+  if (step->moved)
+    return bg_copy_data(commit->from, commit->to, step->offset, step->length, step->buffer, &step->reading);
+  bool hides = mapped.depth < commit->chain.depth;
+  return hides ? bg_user_zero(commit->to, step->offset, step->length, BG_USER_ZERO_MAY_UNMAP) : 0;
 }
 
 static bool commit_run(BgJob *job, void *work, GError **error)
 {
   Commit *commit = work;
+  BgWalk walk = {commit->chain.top, commit->to, BG_COPY_PIECE, commit->on_error, commit_step};
   int64_t size = bg_node_size(commit->chain.top);
-  if (size < 0) {
-    bg_set_error_errno(error, (int)-size, "node '%s': its size is not known", commit->chain.top->name);
-    return false;
-  }
-  bg_job_set_total(job, (uint64_t)size);
-  commit->buffer = g_malloc(BG_COPY_PIECE);
-  if (!bg_copy_grow(commit->to, (uint64_t)size, error))
-    return false;
-  for (uint64_t offset = 0; offset < (uint64_t)size;)
-    if (!commit_piece(job, commit, &offset, error))
-      return false;
-  return make_durable(commit, error);
+  return bg_copy_grow(commit->to, (uint64_t)MAX(size, 0), error) && bg_walk(job, &walk, commit, error);
 }
 
 /* ── the chain ── */

@@ -1,11 +1,9 @@
 #include "graph/jobs/stream.h"
 
 #include "graph/jobs/chain.h"
-#include "graph/jobs/copy.h"
+#include "graph/jobs/walk.h"
 #include "graph/map.h"
 #include "graph/node.h"
-
-#include <errno.h>
 
 /* Writers wait for a piece that is just being copied: smaller than others. */
 #define PIECE (UINT64_C(512) << 10)
@@ -15,8 +13,6 @@ typedef struct Stream {
   BgUser *user; /* on the device */
   char *backing_file;
   BgOnError on_error;
-  int first; /* error that was passed over */
-  void *buffer;
 } Stream;
 
 static void stream_clean(void *work)
@@ -27,7 +23,6 @@ static void stream_clean(void *work)
   bg_user_free(stream->user);
   bg_chain_clear(&stream->chain);
   g_free(stream->backing_file);
-  g_free(stream->buffer);
   g_free(stream);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stream, stream_clean)
@@ -40,51 +35,27 @@ static bool is_above_base(const Stream *stream, const BgMapped *mapped)
   return mapped->present || stream->chain.base;
 }
 
-static bool stream_piece(BgJob *job, Stream *stream, uint64_t *offset, GError **error)
+static int stream_step(BgJob *job, void *work, BgWalkStep *step)
 {
-  BgMapped mapped = {.length = PIECE};
-  bool above = false, reading = true;
-  int result = bg_user_map(stream->user, *offset, &mapped);
-  if (result == 0 && is_above_base(stream, &mapped)) {
-    above = true;
-    reading = false;
-    mapped.length = MIN(mapped.length, bg_job_piece(job, PIECE));
-    result = bg_user_populate(stream->user, *offset, mapped.length, stream->chain.depth, stream->buffer);
-  }
-  BgCopyVerdict verdict = BG_COPY_PAST;
+  Stream *stream = work;
+  BgMapped mapped;
+  int result = bg_user_map(stream->user, step->offset, &mapped);
   if (result)
-    verdict = bg_copy_failed(job, stream->on_error, reading, result, &stream->first, error);
-  if (verdict == BG_COPY_FAILS)
-    return false;
-  if (verdict == BG_COPY_AGAIN)
-    return true;
-  *offset += mapped.length;
-  bg_job_advance(job, mapped.length);
-  return above && !mapped.zero ? bg_job_throttle(job, mapped.length) : bg_job_go_on(job);
-}
-
-static bool make_durable(Stream *stream, GError **error)
-{
-  int result = stream->first ? stream->first : bg_user_flush(stream->user);
-  if (result)
-    bg_set_error_errno(error, -result, "node '%s': not all was written", stream->chain.top->name);
-  return result == 0;
+    return result;
+  step->length = mapped.length;
+  if (!is_above_base(stream, &mapped))
+    return 0;
+  step->reading = false;
+  step->moved = !mapped.zero;
+  step->length = MIN(step->length, bg_job_piece(job, PIECE));
+  return bg_user_populate(stream->user, step->offset, step->length, stream->chain.depth, step->buffer);
 }
 
 static bool stream_run(BgJob *job, void *work, GError **error)
 {
   Stream *stream = work;
-  int64_t size = bg_node_size(stream->chain.top);
-  if (size < 0) {
-    bg_set_error_errno(error, (int)-size, "node '%s': its size is not known", stream->chain.top->name);
-    return false;
-  }
-  bg_job_set_total(job, (uint64_t)size);
-  stream->buffer = g_malloc(PIECE);
-  for (uint64_t offset = 0; offset < (uint64_t)size;)
-    if (!stream_piece(job, stream, &offset, error))
-      return false;
-  return make_durable(stream, error);
+  BgWalk walk = {stream->chain.top, stream->user, PIECE, stream->on_error, stream_step};
+  return bg_walk(job, &walk, stream, error);
 }
 
 static bool stream_finish(BgJob *job, void *work, GError **error)
