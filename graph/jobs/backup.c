@@ -29,9 +29,7 @@ typedef struct Keeper {
 } Keeper;
 
 typedef struct Backup {
-  BgChain chain; /* its freeze and guards only */
-  BgNode *source, *target;
-  BgUser *from, *to;
+  BgCopy copy;
   Keeper *keeper; /* NULL: not there yet, or any more */
   BgSync sync;
   BgBitmapMode bitmap_mode;
@@ -126,10 +124,10 @@ static BgBitmap *add_bitmap(BgBitmaps *bitmaps, const char *name, uint64_t size,
 
 static Keeper *keeper_new(Backup *backup, GError **error)
 {
-  int64_t size = bg_node_size_inside(backup->source);
+  int64_t size = bg_node_size_inside(backup->copy.source);
   Keeper *keeper = g_new0(Keeper, 1);
-  keeper->watcher = (BgBeforeWrite){.before = before_write, .target = backup->target};
-  keeper->source = backup->source;
+  keeper->watcher = (BgBeforeWrite){.before = before_write, .target = backup->copy.target};
+  keeper->source = backup->copy.source;
   keeper->bitmaps = bg_bitmaps_new();
   bg_ranges_init(&keeper->ranges);
   keeper->left = add_bitmap(keeper->bitmaps, "left", (uint64_t)MAX(size, 0), error);
@@ -143,29 +141,14 @@ static Keeper *keeper_new(Backup *backup, GError **error)
 
 /* ── the beginning and the end: no request is in the source ── */
 
-typedef bool Last(void *data, GError **error);
-
-static bool run_alone(Backup *backup, Last *last, GError **error)
-{
-  BgGraph *graph = backup->source->graph;
-  g_auto(BgProposal) proposal;
-  bg_proposal_init(&proposal);
-  proposal.by = &backup->chain.freeze;
-  proposal.last = last;
-  proposal.data = backup;
-  bg_graph_lock(graph);
-  bg_proposal_drain(&proposal, backup->source);
-  bg_graph_unlock(graph);
-  return bg_change_run(graph, &proposal, error);
-}
-
 static BgBitmap *find_bitmap(const Backup *backup, GError **error)
 {
-  BgBitmap *bitmap = bg_bitmaps_find(backup->source->host.bitmaps, backup->bitmap);
+  BgBitmap *bitmap = bg_bitmaps_find(backup->copy.source->host.bitmaps, backup->bitmap);
   if (!bitmap)
-    bg_set_error(error, ENOENT, "node '%s' has no bitmap '%s'", backup->source->name, backup->bitmap);
+    bg_set_error(error, ENOENT, "node '%s' has no bitmap '%s'", backup->copy.source->name, backup->bitmap);
   else if (bg_bitmap_is_inconsistent(bitmap))
-    bg_set_error(error, EINVAL, "the bitmap '%s' of node '%s' is inconsistent", backup->bitmap, backup->source->name);
+    bg_set_error(error, EINVAL, "the bitmap '%s' of node '%s' is inconsistent", backup->bitmap,
+                 backup->copy.source->name);
   else
     return bitmap;
   return NULL;
@@ -186,7 +169,7 @@ static bool begin(void *data, GError **error)
   } else {
     bg_bitmap_set(keeper->left, 0, UINT64_MAX);
   }
-  bg_before_write_add(backup->source, &keeper->watcher);
+  bg_before_write_add(backup->copy.source, &keeper->watcher);
   backup->keeper = keeper;
   return true;
 }
@@ -194,7 +177,7 @@ static bool begin(void *data, GError **error)
 /* A bitmap that the user took away meanwhile is not brought back. */
 static void give_back_marks(const Backup *backup)
 {
-  BgBitmap *bitmap = backup->bitmap ? bg_bitmaps_find(backup->source->host.bitmaps, backup->bitmap) : NULL;
+  BgBitmap *bitmap = backup->bitmap ? bg_bitmaps_find(backup->copy.source->host.bitmaps, backup->bitmap) : NULL;
   if (!bitmap || backup->succeeded || backup->bitmap_mode == BG_BITMAP_NEVER)
     return;
   bg_bitmap_merge(bitmap, backup->bitmap_mode == BG_BITMAP_ALWAYS ? backup->keeper->left : backup->keeper->initial);
@@ -204,7 +187,7 @@ static bool end(void *data, GError **error)
 {
   Backup *backup = data;
   (void)error;
-  bg_before_write_remove(backup->source, &backup->keeper->watcher);
+  bg_before_write_remove(backup->copy.source, &backup->keeper->watcher);
   give_back_marks(backup);
   g_clear_pointer(&backup->keeper, keeper_free);
   return true;
@@ -217,10 +200,10 @@ static void remove_keeper(Backup *backup)
   if (!backup->keeper)
     return;
   atomic_store(&backup->keeper->idle, true);
-  if (run_alone(backup, end, &error))
+  if (bg_copy_run_alone(&backup->copy, end, NULL, backup, &error))
     return;
-  g_warning("node '%s': %s does not get out of the writers' way: %s", backup->source->name, backup->chain.freeze.what,
-            error->message);
+  g_warning("node '%s': %s does not get out of the writers' way: %s", backup->copy.source->name,
+            backup->copy.chain.freeze.what, error->message);
   give_back_marks(backup);
 }
 
@@ -228,9 +211,7 @@ static void backup_clean(void *work)
 {
   Backup *backup = work;
   remove_keeper(backup);
-  bg_user_free(backup->to);
-  bg_user_free(backup->from);
-  bg_chain_clear(&backup->chain);
+  bg_copy_clear(&backup->copy);
   g_free(backup->bitmap);
   g_free(backup);
 }
@@ -252,7 +233,7 @@ static bool leave_out_backing(BgJob *job, Backup *backup, GError **error)
   uint64_t granule = UINT64_C(1) << GRANULARITY_BITS, size = bg_bitmap_size(backup->keeper->left);
   for (uint64_t at = 0, end; at < size; at = end) {
     BgMapped mapped;
-    int result = bg_user_map(backup->from, at, &mapped);
+    int result = bg_user_map(backup->copy.from, at, &mapped);
     if (result) {
       bg_set_error_errno(error, -result, "Cannot read");
       return false;
@@ -269,7 +250,7 @@ static bool leave_out_backing(BgJob *job, Backup *backup, GError **error)
 
 static int copy_inside(Backup *backup, uint64_t start, uint64_t length, bool *reading)
 {
-  g_auto(BgRequest) request = bg_request_begin(backup->from);
+  g_auto(BgRequest) request = bg_request_begin(backup->copy.from);
   return copy_range(backup->keeper, start, length, reading);
 }
 
@@ -315,7 +296,7 @@ static bool backup_run(BgJob *job, void *work, GError **error)
     return wait_for_writers(job, backup, error);
   if (!copy_all(job, backup, error))
     return false;
-  int result = bg_user_flush(backup->to);
+  int result = bg_user_flush(backup->copy.to);
   if (result)
     bg_set_error_errno(error, -result, "Cannot write out the target");
   return result == 0 && check_kept(backup, error);
@@ -326,7 +307,7 @@ static bool backup_finish(BgJob *job, void *work, GError **error)
   Backup *backup = work;
   (void)job;
   backup->succeeded = true;
-  if (run_alone(backup, end, error))
+  if (bg_copy_run_alone(&backup->copy, end, NULL, backup, error))
     return true;
   backup->succeeded = false;
   return false;
@@ -356,21 +337,10 @@ static bool check_options(const BgJobBackup *options, GError **error)
 /* A bitmap in the image stays in memory for as long as somebody writes. */
 static bool stand(Backup *backup, GError **error)
 {
-  const BgFreeze *freeze = &backup->chain.freeze;
+  BgCopy *copy = &backup->copy;
   BgPerm perm = BG_PERM_CONSISTENT_READ | (backup->bitmap ? BG_PERM_WRITE_UNCHANGED : BG_PERM_NONE);
-  BgPerm shared = BG_PERM_ALL & ~BG_PERM_RESIZE;
-  BgLimits limits;
-  bg_node_limits(backup->source, &limits);
-  if (limits.grows) /* its writers hold RESIZE all the time */
-    shared |= BG_PERM_RESIZE;
-  backup->from = bg_freeze_user_new(freeze, backup->source, perm, shared, error);
-  if (!backup->from)
-    return false;
-  perm = BG_PERM_CONSISTENT_READ | bg_user_write_perm(backup->target);
-  shared = BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED;
-  backup->to = bg_freeze_user_new(freeze, backup->target, perm, shared, error);
-  int64_t size = bg_node_size(backup->source);
-  return backup->to && bg_copy_grow(backup->to, (uint64_t)MAX(size, 0), error) && run_alone(backup, begin, error);
+  return bg_copy_open(copy, perm, bg_copy_shared_with_writers(copy->source), error) && bg_copy_grow(copy, error) &&
+         bg_copy_run_alone(copy, begin, NULL, backup, error);
 }
 
 BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *options, GError **error)
@@ -380,15 +350,15 @@ BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *options, GError **error)
     return NULL;
   g_autoptr(Backup) backup = g_new0(Backup, 1);
   g_autofree char *what = g_strdup_printf("backup job '%s'", options->settings.id);
-  backup->source = options->source;
-  backup->target = options->target;
+  backup->copy.source = options->source;
+  backup->copy.target = options->target;
   backup->sync = options->sync;
   backup->bitmap = g_strdup(options->bitmap);
   backup->bitmap_mode = options->bitmap_mode;
   backup->on_source_error = options->on_source_error;
   backup->on_target_error = options->on_target_error;
-  bg_chain_init(&backup->chain, graph, what);
-  if (!bg_chain_guard_storage(&backup->chain, backup->source, error) || !stand(backup, error))
+  bg_chain_init(&backup->copy.chain, graph, what);
+  if (!bg_chain_guard_storage(&backup->copy.chain, backup->copy.source, error) || !stand(backup, error))
     return NULL;
   return bg_job_start(graph, &backup_kind, &options->settings, g_steal_pointer(&backup), error);
 }

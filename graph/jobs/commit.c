@@ -10,8 +10,7 @@
 #include <errno.h>
 
 typedef struct Commit {
-  BgChain chain;
-  BgUser *from, *to;  /* on top, on base */
+  BgCopy copy;        /* of top to base */
   BgUser *image;      /* on the overlay while its header is written */
   char *backing_file; /* NULL: as base was opened */
   BgOnError on_error;
@@ -20,12 +19,10 @@ typedef struct Commit {
 static void commit_clean(void *work)
 {
   Commit *commit = work;
-  if (commit->chain.freeze.graph)
-    bg_freeze_let_read_only(&commit->chain.freeze);
+  if (commit->copy.chain.freeze.graph)
+    bg_freeze_let_read_only(&commit->copy.chain.freeze);
   bg_user_free(commit->image);
-  bg_user_free(commit->to);
-  bg_user_free(commit->from);
-  bg_chain_clear(&commit->chain);
+  bg_copy_clear(&commit->copy);
   g_free(commit->backing_file);
   g_free(commit);
 }
@@ -36,12 +33,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Commit, commit_clean)
 /* What is there, as far as one piece of work goes. */
 static int look(BgJob *job, const Commit *commit, BgWalkStep *step, BgMapped *mapped)
 {
-  int result = bg_user_map(commit->from, step->offset, mapped);
+  int result = bg_user_map(commit->copy.from, step->offset, mapped);
   if (result)
     return result;
   step->reading = false;
   step->length = mapped->length;
-  step->moved = mapped->depth < commit->chain.depth && !mapped->zero;
+  step->moved = mapped->depth < commit->copy.chain.depth && !mapped->zero;
   if (step->moved)
     step->length = MIN(step->length, bg_job_piece(job, BG_COPY_PIECE));
   return 0;
@@ -56,17 +53,16 @@ static int commit_step(BgJob *job, void *work, BgWalkStep *step)
   if (result)
     return result;
   if (step->moved)
-    return bg_copy_data(commit->from, commit->to, step->offset, step->length, step->buffer, &step->reading);
-  bool hides = mapped.depth < commit->chain.depth;
-  return hides ? bg_user_zero(commit->to, step->offset, step->length, BG_USER_ZERO_MAY_UNMAP) : 0;
+    return bg_copy_data(commit->copy.from, commit->copy.to, step->offset, step->length, step->buffer, &step->reading);
+  bool hides = mapped.depth < commit->copy.chain.depth;
+  return hides ? bg_user_zero(commit->copy.to, step->offset, step->length, BG_USER_ZERO_MAY_UNMAP) : 0;
 }
 
 static bool commit_run(BgJob *job, void *work, GError **error)
 {
   Commit *commit = work;
-  BgWalk walk = {commit->chain.top, commit->to, BG_COPY_PIECE, commit->on_error, commit_step};
-  int64_t size = bg_node_size(commit->chain.top);
-  return bg_copy_grow(commit->to, (uint64_t)MAX(size, 0), error) && bg_walk(job, &walk, commit, error);
+  BgWalk walk = {commit->copy.source, commit->copy.to, BG_COPY_PIECE, commit->on_error, commit_step};
+  return bg_copy_grow(&commit->copy, error) && bg_walk(job, &walk, commit, error);
 }
 
 /* ── the chain ── */
@@ -74,7 +70,7 @@ static bool commit_run(BgJob *job, void *work, GError **error)
 static bool commit_finish(BgJob *job, void *work, GError **error)
 {
   Commit *commit = work;
-  BgChain *chain = &commit->chain;
+  BgChain *chain = &commit->copy.chain;
   g_autofree char *file = NULL;
   const char *format;
   (void)job;
@@ -83,12 +79,12 @@ static bool commit_finish(BgJob *job, void *work, GError **error)
   if (!commit->image || !bg_chain_base_name(chain, &file, &format, error))
     return false;
   g_autoptr(GPtrArray) users = g_ptr_array_new();
-  g_ptr_array_add(users, commit->from);
-  g_ptr_array_add(users, commit->to);
+  g_ptr_array_add(users, commit->copy.from);
+  g_ptr_array_add(users, commit->copy.to);
   if (!bg_chain_relink(chain, commit->backing_file ? commit->backing_file : file, format, users, error))
     return false;
-  g_clear_pointer(&commit->from, bg_user_free);
-  g_clear_pointer(&commit->to, bg_user_free);
+  g_clear_pointer(&commit->copy.from, bg_user_free);
+  g_clear_pointer(&commit->copy.to, bg_user_free);
   bg_chain_drop_unused(chain);
   return true;
 }
@@ -114,15 +110,8 @@ static BgNode *find_overlay(BgNode *device, const BgNode *top)
 
 static bool stand(Commit *commit, GError **error)
 {
-  BgChain *chain = &commit->chain;
-  BgPerm shared = BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED;
-  bg_freeze_lift_read_only(&chain->freeze, chain->base);
-  commit->from = bg_freeze_user_new(&chain->freeze, chain->top, BG_PERM_CONSISTENT_READ, shared, error);
-  if (!commit->from)
-    return false;
-  BgPerm perm = BG_PERM_CONSISTENT_READ | bg_user_write_perm(chain->base);
-  commit->to = bg_freeze_user_new(&chain->freeze, chain->base, perm, shared, error);
-  return commit->to != NULL;
+  bg_freeze_lift_read_only(&commit->copy.chain.freeze, commit->copy.target);
+  return bg_copy_open(&commit->copy, BG_PERM_CONSISTENT_READ, BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED, error);
 }
 
 static bool check_nodes(const BgJobCommit *commit, GError **error)
@@ -149,9 +138,11 @@ BgJob *bg_job_commit(BgGraph *graph, const BgJobCommit *options, GError **error)
   g_autoptr(Commit) commit = g_new0(Commit, 1);
   g_autofree char *what = g_strdup_printf("commit job '%s'", options->settings.id);
   commit->backing_file = g_strdup(options->backing_file);
+  commit->copy.source = options->top;
+  commit->copy.target = options->base;
   commit->on_error = options->on_error;
-  if (!bg_chain_freeze(&commit->chain, overlay, options->top, options->base, what, error) ||
-      !bg_chain_check_link(&commit->chain, error) || !stand(commit, error))
+  if (!bg_chain_freeze(&commit->copy.chain, overlay, options->top, options->base, what, error) ||
+      !bg_chain_check_link(&commit->copy.chain, error) || !stand(commit, error))
     return NULL;
   return bg_job_start(graph, &commit_kind, &options->settings, g_steal_pointer(&commit), error);
 }

@@ -1,8 +1,73 @@
 #include "graph/jobs/copy.h"
 
-#include "graph/node.h"
+#include "graph/change.h"
 
 #include <errno.h>
+
+/* ── from where, to where ── */
+
+BgPerm bg_copy_shared_with_writers(BgNode *source)
+{
+  BgLimits limits;
+  bg_node_limits(source, &limits);
+  return limits.grows ? BG_PERM_ALL : BG_PERM_ALL & ~BG_PERM_RESIZE; /* its writers hold RESIZE all the time */
+}
+
+bool bg_copy_open(BgCopy *copy, BgPerm perm, BgPerm shared, GError **error)
+{
+  const BgFreeze *freeze = &copy->chain.freeze;
+  copy->from = bg_freeze_user_new(freeze, copy->source, perm, shared, error);
+  if (!copy->from)
+    return false;
+  perm = BG_PERM_CONSISTENT_READ | bg_user_write_perm(copy->target);
+  shared = BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED;
+  copy->to = bg_freeze_user_new(freeze, copy->target, perm, shared, error);
+  return copy->to != NULL;
+}
+
+bool bg_copy_grow(const BgCopy *copy, GError **error)
+{
+  int64_t size = bg_node_size(copy->source), now = bg_node_size(copy->target);
+  if (size < 0 || (now >= 0 && now >= size))
+    return true;
+  g_autoptr(GError) refusal = NULL;
+  int result = now < 0 ? (int)now : bg_user_resize(copy->to, (uint64_t)size, &refusal);
+  if (result == 0)
+    return true;
+  if (refusal)
+    g_propagate_error(error, g_steal_pointer(&refusal));
+  else
+    bg_set_error_errno(error, -result, "node '%s': cannot be made larger", copy->target->name);
+  return false;
+}
+
+bool bg_copy_run_alone(BgCopy *copy, bool (*last)(void *data, GError **error),
+                       void (*more)(void *data, BgProposal *proposal), void *data, GError **error)
+{
+  BgGraph *graph = copy->source->graph;
+  g_auto(BgProposal) proposal;
+  bg_proposal_init(&proposal);
+  proposal.by = &copy->chain.freeze;
+  proposal.last = last;
+  proposal.data = data;
+  bg_graph_lock(graph);
+  bg_proposal_drain(&proposal, copy->source);
+  if (more)
+    more(data, &proposal);
+  bg_graph_unlock(graph);
+  return bg_change_run(graph, &proposal, error);
+}
+
+void bg_copy_clear(BgCopy *copy)
+{
+  if (copy->chain.freeze.graph)
+    bg_freeze_let_read_only(&copy->chain.freeze);
+  g_clear_pointer(&copy->to, bg_user_free);
+  g_clear_pointer(&copy->from, bg_user_free);
+  bg_chain_clear(&copy->chain);
+}
+
+/* ── pieces ── */
 
 /* All of it; the node is that large. */
 static int read_all(BgUser *user, uint64_t offset, uint64_t length, void *buffer)
@@ -41,22 +106,6 @@ bool bg_copy_check_sizes(BgNode *source, BgNode *target, GError **error)
                        from < 0 ? source->name : target->name);
   else
     bg_set_error(error, EINVAL, "node '%s' is larger than node '%s'", target->name, source->name);
-  return false;
-}
-
-bool bg_copy_grow(BgUser *to, uint64_t size, GError **error)
-{
-  int64_t now = bg_node_size(bg_user_node(to));
-  if (now >= 0 && (uint64_t)now >= size)
-    return true;
-  g_autoptr(GError) refusal = NULL;
-  int result = now < 0 ? (int)now : bg_user_resize(to, size, &refusal);
-  if (result == 0)
-    return true;
-  if (refusal)
-    g_propagate_error(error, g_steal_pointer(&refusal));
-  else
-    bg_set_error_errno(error, -result, "node '%s': cannot be made larger", bg_node_name(bg_user_node(to)));
   return false;
 }
 

@@ -1,11 +1,36 @@
-/* Copying disks, a piece at a time: what commit, mirror and backup have in common. */
+/* Copying one disk to another: what commit, mirror and backup have in common. */
 #ifndef BG_JOB_COPY_H
 #define BG_JOB_COPY_H
 
+#include "graph/jobs/chain.h"
 #include "graph/jobs/work.h"
-#include "graph/user.h"
+#include "graph/proposal.h"
 
 #include <stddef.h>
+
+/* What a job copies. Zeroed: nothing yet. */
+typedef struct BgCopy {
+  BgChain chain; /* of a commit; of the others its freeze and guards only */
+  BgNode *source, *target;
+  BgUser *from, *to; /* on those */
+} BgCopy;
+
+/* Opens source (with `perm`; others may do as `shared` says) and target, which nobody else writes then. The chain is frozen or initialized. */
+bool bg_copy_open(BgCopy *copy, BgPerm perm, BgPerm shared, GError **error);
+
+/* What others may do to a source that is written while it is copied. */
+BgPerm bg_copy_shared_with_writers(BgNode *source);
+
+/* Makes the target as large as the source now is, if it is smaller. */
+bool bg_copy_grow(const BgCopy *copy, GError **error);
+
+/* A change at a moment when no request is in the source: its last step is last(data). `more` (NULL: nothing) adds to it, under
+ * graph->control. */
+bool bg_copy_run_alone(BgCopy *copy, bool (*last)(void *data, GError **error),
+                       void (*more)(void *data, BgProposal *proposal), void *data, GError **error);
+
+/* Everybody leaves, and the chain is as it was. */
+void bg_copy_clear(BgCopy *copy);
 
 /* The most that is copied in one go. */
 #define BG_COPY_PIECE (UINT64_C(1) << 20)
@@ -15,9 +40,6 @@ int bg_copy_data(BgUser *from, BgUser *to, uint64_t offset, uint64_t length, voi
 
 /* Whether both sizes are known and the target is no larger. */
 bool bg_copy_check_sizes(BgNode *source, BgNode *target, GError **error);
-
-/* Makes `to` as large as `size` if it is smaller. 0 or -errno, with the reason. */
-bool bg_copy_grow(BgUser *to, uint64_t size, GError **error);
 
 /* What a failed piece means for a job whose other pieces can go on. */
 typedef enum {

@@ -31,9 +31,7 @@ typedef struct Run {
 } Run;
 
 typedef struct Mirror {
-  BgChain chain; /* of an active commit; of a mirror its freeze and guards only */
-  BgNode *source, *target;
-  BgUser *from, *to;
+  BgCopy copy;
   unsigned depth; /* so many disks from the source on down are copied; UINT_MAX: all */
   bool nothing;   /* of what is there: only what comes */
   unsigned granularity_bits;
@@ -44,36 +42,22 @@ typedef struct Mirror {
 
 /* ── the bitmap ── */
 
-typedef bool Last(void *data, GError **error);
-
-/* A change in which no request is in source and target. `collect` (NULL: nothing) adds to it, under graph->control. */
-static bool run_alone(Mirror *mirror, Last *last, void (*collect)(Mirror *, BgProposal *), GError **error)
+static void drain_target(void *data, BgProposal *proposal)
 {
-  BgGraph *graph = mirror->source->graph;
-  g_auto(BgProposal) proposal;
-  bg_proposal_init(&proposal);
-  proposal.by = &mirror->chain.freeze;
-  proposal.last = last;
-  proposal.data = mirror;
-  bg_graph_lock(graph);
-  bg_proposal_drain(&proposal, mirror->source);
-  bg_proposal_drain(&proposal, mirror->target);
-  if (collect)
-    collect(mirror, &proposal);
-  bg_graph_unlock(graph);
-  return bg_change_run(graph, &proposal, error);
+  Mirror *mirror = data;
+  bg_proposal_drain(proposal, mirror->copy.target);
 }
 
 static bool add_bitmap(void *data, GError **error)
 {
   Mirror *mirror = data;
-  int64_t size = bg_node_size_inside(mirror->source);
-  BgBitmapSpec spec = {.name = mirror->chain.freeze.what,
+  int64_t size = bg_node_size_inside(mirror->copy.source);
+  BgBitmapSpec spec = {.name = mirror->copy.chain.freeze.what,
                        .granularity_bits = mirror->granularity_bits,
                        .size = (uint64_t)MAX(size, 0),
                        .recording = true,
                        .internal = true};
-  mirror->bitmap = bg_bitmaps_add(mirror->source->host.bitmaps, &spec, error);
+  mirror->bitmap = bg_bitmaps_add(mirror->copy.source->host.bitmaps, &spec, error);
   return mirror->bitmap != NULL;
 }
 
@@ -81,7 +65,7 @@ static bool remove_bitmap(void *data, GError **error)
 {
   Mirror *mirror = data;
   (void)error;
-  bg_bitmaps_remove(mirror->source->host.bitmaps, mirror->bitmap);
+  bg_bitmaps_remove(mirror->copy.source->host.bitmaps, mirror->bitmap);
   mirror->bitmap = NULL;
   return true;
 }
@@ -92,20 +76,16 @@ static void give_up_bitmap(Mirror *mirror)
   g_autoptr(GError) error = NULL;
   if (!mirror->bitmap)
     return;
-  bg_bitmap_set_recording(mirror->source->host.bitmaps, mirror->bitmap, false);
-  if (!run_alone(mirror, remove_bitmap, NULL, &error))
-    g_message("node '%s': a bitmap stays: %s", mirror->source->name, error->message);
+  bg_bitmap_set_recording(mirror->copy.source->host.bitmaps, mirror->bitmap, false);
+  if (!bg_copy_run_alone(&mirror->copy, remove_bitmap, drain_target, mirror, &error))
+    g_message("node '%s': a bitmap stays: %s", mirror->copy.source->name, error->message);
 }
 
 static void mirror_clean(void *work)
 {
   Mirror *mirror = work;
   give_up_bitmap(mirror);
-  if (mirror->chain.freeze.graph)
-    bg_freeze_let_read_only(&mirror->chain.freeze);
-  bg_user_free(mirror->to);
-  bg_user_free(mirror->from);
-  bg_chain_clear(&mirror->chain);
+  bg_copy_clear(&mirror->copy);
   g_free(mirror->buffer);
   g_free(mirror);
 }
@@ -116,7 +96,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mirror, mirror_clean)
 /* The requests that may have marked what was taken, and not have written it yet, are done. False: cancelled. */
 static bool wait_for_requests(BgJob *job, const Mirror *mirror)
 {
-  BgEpoch *epoch = mirror->source->graph->epoch;
+  BgEpoch *epoch = mirror->copy.source->graph->epoch;
   uint64_t now = bg_epoch_now(epoch);
   for (unsigned i = 0; !bg_epoch_passed(epoch, now); i++) {
     g_usleep(i < 20 ? 20 : 500);
@@ -129,7 +109,7 @@ static bool wait_for_requests(BgJob *job, const Mirror *mirror)
 static int copy_piece(Mirror *mirror, uint64_t offset, uint64_t *length, bool *reading)
 {
   BgStatus status = {.length = *length};
-  int result = bg_user_status(mirror->from, offset, &status);
+  int result = bg_user_status(mirror->copy.from, offset, &status);
   *reading = true;
   if (result == -ENXIO) /* it shrank */
     return 0;
@@ -137,9 +117,9 @@ static int copy_piece(Mirror *mirror, uint64_t offset, uint64_t *length, bool *r
     return result;
   *length = MIN(*length, status.length);
   if (!status.zero)
-    return bg_copy_data(mirror->from, mirror->to, offset, *length, mirror->buffer, reading);
+    return bg_copy_data(mirror->copy.from, mirror->copy.to, offset, *length, mirror->buffer, reading);
   *reading = false;
-  return bg_user_zero(mirror->to, offset, *length, BG_USER_ZERO_MAY_UNMAP);
+  return bg_user_zero(mirror->copy.to, offset, *length, BG_USER_ZERO_MAY_UNMAP);
 }
 
 /* What could not be copied is dirty again. */
@@ -206,7 +186,7 @@ static bool mark_all(BgJob *job, Mirror *mirror, uint64_t size, GError **error)
 {
   for (uint64_t offset = 0; offset < size && !mirror->nothing;) {
     BgMapped mapped = {.length = size, .depth = 0};
-    int result = mirror->depth == UINT_MAX ? 0 : bg_user_map(mirror->from, offset, &mapped);
+    int result = mirror->depth == UINT_MAX ? 0 : bg_user_map(mirror->copy.from, offset, &mapped);
     if (result) {
       bg_set_error_errno(error, -result, "Cannot read");
       return false;
@@ -231,28 +211,21 @@ static bool check_bitmap(const Mirror *mirror, GError **error)
 {
   if (!bg_bitmap_is_inconsistent(mirror->bitmap))
     return true;
-  bg_set_error(error, ENOMEM, "node '%s': what changes cannot be kept track of any more", mirror->source->name);
+  bg_set_error(error, ENOMEM, "node '%s': what changes cannot be kept track of any more", mirror->copy.source->name);
   return false;
-}
-
-/* The source may grow as a host's file does. */
-static bool follow_size(Mirror *mirror, GError **error)
-{
-  int64_t size = bg_node_size(mirror->source);
-  return size < 0 || bg_copy_grow(mirror->to, (uint64_t)size, error);
 }
 
 static bool mirror_run(BgJob *job, void *work, GError **error)
 {
   Mirror *mirror = work;
-  int64_t size = bg_node_size(mirror->source);
+  int64_t size = bg_node_size(mirror->copy.source);
   mirror->buffer = g_malloc(BG_COPY_PIECE);
   if (size < 0 || !mark_all(job, mirror, (uint64_t)size, error))
     return false;
   for (;;) {
     bool any;
     show_progress(job, mirror);
-    if (!check_bitmap(mirror, error) || !follow_size(mirror, error) || !copy_batch(job, mirror, &any, error))
+    if (!check_bitmap(mirror, error) || !bg_copy_grow(&mirror->copy, error) || !copy_batch(job, mirror, &any, error))
       return false;
     if (any)
       continue;
@@ -269,8 +242,8 @@ static bool mirror_run(BgJob *job, void *work, GError **error)
 static int copy_alone(Mirror *mirror, uint64_t offset, uint64_t length)
 {
   struct iovec iov = {mirror->buffer, length};
-  int result = bg_io_preadv(mirror->source, &iov, 1, offset);
-  return result ? result : bg_io_pwritev(mirror->target, &iov, 1, offset);
+  int result = bg_io_preadv(mirror->copy.source, &iov, 1, offset);
+  return result ? result : bg_io_pwritev(mirror->copy.target, &iov, 1, offset);
 }
 
 static int copy_rest_alone(Mirror *mirror)
@@ -283,17 +256,17 @@ static int copy_rest_alone(Mirror *mirror)
     if (result)
       bg_bitmap_set(mirror->bitmap, start, length);
   }
-  return result ? result : bg_io_flush(mirror->target);
+  return result ? result : bg_io_flush(mirror->copy.target);
 }
 
 /* The last bytes, with nobody inside. */
 static bool make_same(void *data, GError **error)
 {
   Mirror *mirror = data;
-  BgEpoch *epoch = mirror->source->graph->epoch;
-  int64_t from = bg_node_size_inside(mirror->source), to = bg_node_size_inside(mirror->target);
+  BgEpoch *epoch = mirror->copy.source->graph->epoch;
+  int64_t from = bg_node_size_inside(mirror->copy.source), to = bg_node_size_inside(mirror->copy.target);
   if (from > to || bg_bitmap_dirty(mirror->bitmap) > LAST_MOST) {
-    bg_set_error(error, EAGAIN, "node '%s' is changed too fast", mirror->source->name);
+    bg_set_error(error, EAGAIN, "node '%s' is changed too fast", mirror->copy.source->name);
     return false;
   }
   unsigned token = bg_epoch_enter(epoch);
@@ -304,18 +277,21 @@ static bool make_same(void *data, GError **error)
   return result == 0 && remove_bitmap(mirror, error);
 }
 
-static void give_up_users(Mirror *mirror, BgProposal *proposal)
+static void give_up_users(void *data, BgProposal *proposal)
 {
-  bg_proposal_hold(proposal, &mirror->from->hold, BG_PERM_NONE, BG_PERM_ALL);
-  bg_proposal_hold(proposal, &mirror->to->hold, BG_PERM_NONE, BG_PERM_ALL);
-  for (guint i = 0; mirror->chain.guards && i < mirror->chain.guards->len; i++)
-    bg_proposal_hold(proposal, &((BgUser *)mirror->chain.guards->pdata[i])->hold, BG_PERM_NONE, BG_PERM_ALL);
+  Mirror *mirror = data;
+  drain_target(mirror, proposal);
+  bg_proposal_hold(proposal, &mirror->copy.from->hold, BG_PERM_NONE, BG_PERM_ALL);
+  bg_proposal_hold(proposal, &mirror->copy.to->hold, BG_PERM_NONE, BG_PERM_ALL);
+  for (guint i = 0; mirror->copy.chain.guards && i < mirror->copy.chain.guards->len; i++)
+    bg_proposal_hold(proposal, &((BgUser *)mirror->copy.chain.guards->pdata[i])->hold, BG_PERM_NONE, BG_PERM_ALL);
 }
 
-static void take_place(Mirror *mirror, BgProposal *proposal)
+static void take_place(void *data, BgProposal *proposal)
 {
+  Mirror *mirror = data;
   give_up_users(mirror, proposal);
-  bg_replace_propose(proposal, mirror->source, mirror->target);
+  bg_replace_propose(proposal, mirror->copy.source, mirror->copy.target);
 }
 
 /* Most of what is dirty, while requests go on: the verbs do not reach the job any more. */
@@ -323,9 +299,9 @@ static bool catch_up(BgJob *job, Mirror *mirror, GError **error)
 {
   bool any = true;
   while (any && bg_bitmap_dirty(mirror->bitmap) > LAST_MOST / 8)
-    if (!follow_size(mirror, error) || !copy_batch(job, mirror, &any, error))
+    if (!bg_copy_grow(&mirror->copy, error) || !copy_batch(job, mirror, &any, error))
       return false;
-  int result = bg_user_flush(mirror->to);
+  int result = bg_user_flush(mirror->copy.to);
   if (result)
     bg_set_error_errno(error, -result, "Cannot write out the target");
   return result == 0;
@@ -339,9 +315,9 @@ static bool mirror_finish(BgJob *job, void *work, GError **error)
     g_autoptr(GError) refusal = NULL;
     if (!catch_up(job, mirror, error))
       return false;
-    if (run_alone(mirror, make_same, completes ? take_place : give_up_users, &refusal)) {
+    if (bg_copy_run_alone(&mirror->copy, make_same, completes ? take_place : give_up_users, mirror, &refusal)) {
       if (completes)
-        bg_events_replaced(mirror->source, mirror->target);
+        bg_events_replaced(mirror->copy.source, mirror->copy.target);
       return true;
     }
     if (i + 1 == LAST_ATTEMPTS || (refusal->code != EAGAIN && refusal->code != EBUSY)) {
@@ -359,9 +335,9 @@ static bool commit_finish(BgJob *job, void *work, GError **error)
   bool completes = bg_job_wish(job) == BG_JOB_COMPLETES;
   if (!mirror_finish(job, work, error))
     return false;
-  g_clear_pointer(&mirror->from, bg_user_free);
+  g_clear_pointer(&mirror->copy.from, bg_user_free);
   if (completes)
-    bg_chain_drop_unused(&mirror->chain);
+    bg_chain_drop_unused(&mirror->copy.chain);
   return true;
 }
 
@@ -382,26 +358,16 @@ static const BgJobKind commit_kind = {.type = "commit",
 
 static bool stand(Mirror *mirror, GError **error)
 {
-  const BgFreeze *freeze = &mirror->chain.freeze;
-  BgPerm shared = BG_PERM_ALL & ~BG_PERM_RESIZE;
-  BgLimits limits;
-  bg_node_limits(mirror->source, &limits);
-  if (limits.grows) /* its writers hold RESIZE all the time */
-    shared |= BG_PERM_RESIZE;
-  mirror->from = bg_freeze_user_new(freeze, mirror->source, BG_PERM_CONSISTENT_READ, shared, error);
-  if (!mirror->from)
-    return false;
-  BgPerm perm = BG_PERM_CONSISTENT_READ | bg_user_write_perm(mirror->target);
-  mirror->to =
-      bg_freeze_user_new(freeze, mirror->target, perm, BG_PERM_CONSISTENT_READ | BG_PERM_WRITE_UNCHANGED, error);
-  return mirror->to && follow_size(mirror, error) && run_alone(mirror, add_bitmap, NULL, error);
+  BgCopy *copy = &mirror->copy;
+  return bg_copy_open(copy, BG_PERM_CONSISTENT_READ, bg_copy_shared_with_writers(copy->source), error) &&
+         bg_copy_grow(copy, error) && bg_copy_run_alone(copy, add_bitmap, drain_target, mirror, error);
 }
 
 static Mirror *mirror_new(BgNode *source, BgNode *target, unsigned granularity)
 {
   Mirror *mirror = g_new0(Mirror, 1);
-  mirror->source = source;
-  mirror->target = target;
+  mirror->copy.source = source;
+  mirror->copy.target = target;
   mirror->depth = UINT_MAX;
   mirror->granularity_bits = g_bit_storage(granularity) - 1;
   return mirror;
@@ -433,9 +399,9 @@ BgJob *bg_job_mirror(BgGraph *graph, const BgJobMirror *options, GError **error)
   mirror->nothing = options->sync == BG_SYNC_NONE;
   mirror->on_source_error = options->on_source_error;
   mirror->on_target_error = options->on_target_error;
-  bg_chain_init(&mirror->chain, graph, what);
-  if (!bg_copy_check_sizes(mirror->source, mirror->target, error) ||
-      !bg_chain_guard_storage(&mirror->chain, mirror->source, error) || !stand(mirror, error))
+  bg_chain_init(&mirror->copy.chain, graph, what);
+  if (!bg_copy_check_sizes(mirror->copy.source, mirror->copy.target, error) ||
+      !bg_chain_guard_storage(&mirror->copy.chain, mirror->copy.source, error) || !stand(mirror, error))
     return NULL;
   return bg_job_start(graph, &mirror_kind, &options->settings, g_steal_pointer(&mirror), error);
 }
@@ -445,12 +411,12 @@ BgJob *bg_job_commit_active(BgGraph *graph, const BgJobCommit *options, GError *
   g_autoptr(Mirror) mirror = mirror_new(options->device, options->base, GRANULARITY);
   g_autofree char *what = g_strdup_printf("commit job '%s'", options->settings.id);
   mirror->on_source_error = mirror->on_target_error = options->on_error;
-  if (!bg_copy_check_sizes(mirror->source, mirror->target, error) ||
-      !bg_chain_freeze(&mirror->chain, NULL, options->device, options->base, what, error))
+  if (!bg_copy_check_sizes(mirror->copy.source, mirror->copy.target, error) ||
+      !bg_chain_freeze(&mirror->copy.chain, NULL, options->device, options->base, what, error))
     return NULL;
-  mirror->depth = mirror->chain.depth;
-  bg_freeze_lift_read_only(&mirror->chain.freeze, options->base);
-  if (!bg_chain_guard_storage(&mirror->chain, mirror->source, error) || !stand(mirror, error))
+  mirror->depth = mirror->copy.chain.depth;
+  bg_freeze_lift_read_only(&mirror->copy.chain.freeze, options->base);
+  if (!bg_chain_guard_storage(&mirror->copy.chain, mirror->copy.source, error) || !stand(mirror, error))
     return NULL;
   return bg_job_start(graph, &commit_kind, &options->settings, g_steal_pointer(&mirror), error);
 }
