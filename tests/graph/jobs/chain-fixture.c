@@ -155,6 +155,24 @@ void chain_open_top_by_images(ChainFixture *chain)
   chain->node[top] = scratch_add(&chain->scratch, options);
 }
 
+/* ── a target ── */
+
+void chain_make_target(const ChainFixture *chain, uint64_t size, int backing)
+{
+  g_autofree char *path = scratch_path(&chain->scratch, "target.qcow2");
+  g_autofree char *file = backing < 0 ? NULL : g_strdup_printf("l%d.qcow2", backing);
+  cr_assert(bg_create_image("qcow2", path, size, NULL, file, file ? "qcow2" : NULL, NULL, NULL));
+}
+
+BgNode *chain_open_target(ChainFixture *chain, int backing)
+{
+  g_autofree char *node = backing < 0 ? g_strdup("") : g_strdup_printf("n%d", backing);
+  g_autofree char *options = g_strconcat("driver=qcow2,node-name=target,auto-read-only=on,file.driver=file,"
+                                         "file.filename=@/target.qcow2,backing=",
+                                         node, NULL);
+  return scratch_add(&chain->scratch, options);
+}
+
 /* ── judging ── */
 
 void chain_assert_content(BgNode *node, const uint8_t *shadow, uint64_t size)
@@ -196,9 +214,21 @@ char *chain_recorded(const ChainFixture *chain, const char *name)
   return file ? g_strdup_printf("%s (%s)", file, format) : g_strdup("none");
 }
 
+void chain_assert_recorded(const ChainFixture *chain, const char *name, const char *expected)
+{
+  g_autofree char *text = chain_recorded(chain, name);
+  cr_assert_str_eq(text, expected);
+}
+
 BgBitmaps *chain_bitmaps(BgNode *node)
 {
   return node->host.bitmaps;
+}
+
+BgJob *chain_started(BgJob *job, GError *const *error)
+{
+  cr_assert_not_null(job, "%s", *error ? (*error)->message : "");
+  return job;
 }
 
 void chain_finish(ChainFixture *chain, BgJob *job, int error)

@@ -29,6 +29,11 @@ void chain_open_top(ChainFixture *chain);
 /* Opens the uppermost as a node with whatever its image and those below name. */
 void chain_open_top_by_images(ChainFixture *chain);
 
+/* An empty target.qcow2; `backing` (a level; < 0: none) is what it records. */
+void chain_make_target(const ChainFixture *chain, uint64_t size, int backing);
+/* Opens it as node "target", over the node of that level. */
+BgNode *chain_open_target(ChainFixture *chain, int backing);
+
 /* Lets qemu-img, where it is installed, check all images of the chain. */
 void chain_check_images(const ChainFixture *chain);
 
@@ -39,7 +44,12 @@ void chain_assert_file(const ChainFixture *chain, const char *name, const uint8_
 /* What the image says of its backing file: "FILE (FORMAT)" or "none". Caller frees. */
 char *chain_recorded(const ChainFixture *chain, const char *name);
 
+void chain_assert_recorded(const ChainFixture *chain, const char *name, const char *expected);
+
 BgBitmaps *chain_bitmaps(BgNode *node);
+
+/* Asserts that the job was started; *error says why not. */
+BgJob *chain_started(BgJob *job, GError *const *error);
 
 /* Waits for the job's end, asserts that it failed with `error` (0: that it did not), and drops the reference. */
 void chain_finish(ChainFixture *chain, BgJob *job, int error);

@@ -1,6 +1,5 @@
 #include "chain-fixture.h"
 
-#include "graph/create.h"
 #include "graph/jobs/backup.h"
 #include "tests/graph/fake-drivers.h"
 
@@ -13,15 +12,8 @@ TestSuite(job_backup, .timeout = 60, .fini = fake_drivers_reset);
 /* `backing` (a level of the chain) < 0: none. */
 static BgNode *add_target(ChainFixture *chain, int backing)
 {
-  unsigned top = chain->levels - 1;
-  g_autofree char *path = scratch_path(&chain->scratch, "target.qcow2");
-  g_autofree char *file = backing < 0 ? NULL : g_strdup_printf("l%d.qcow2", backing);
-  g_autofree char *node = backing < 0 ? g_strdup("") : g_strdup_printf("n%d", backing);
-  g_autofree char *options = g_strconcat("driver=qcow2,node-name=target,auto-read-only=on,file.driver=file,"
-                                         "file.filename=@/target.qcow2,backing=",
-                                         node, NULL);
-  cr_assert(bg_create_image("qcow2", path, chain->size[top], NULL, file, file ? "qcow2" : NULL, NULL, NULL));
-  return scratch_add(&chain->scratch, options);
+  chain_make_target(chain, chain->size[chain->levels - 1], backing);
+  return chain_open_target(chain, backing);
 }
 
 static BgJob *start(ChainFixture *chain, BgNode *target, BgSync sync, uint64_t speed)
@@ -31,9 +23,7 @@ static BgJob *start(ChainFixture *chain, BgNode *target, BgSync sync, uint64_t s
                         .source = chain->node[chain->levels - 1],
                         .target = target,
                         .sync = sync};
-  BgJob *job = bg_job_backup(chain->scratch.graph, &backup, &error);
-  cr_assert_not_null(job, "%s", error ? error->message : "");
-  return job;
+  return chain_started(bg_job_backup(chain->scratch.graph, &backup, &error), &error);
 }
 
 Test(job_backup, is_what_the_disk_was_at_the_start)
@@ -116,9 +106,7 @@ static BgJob *start_by_bitmap(ChainFixture *chain, BgNode *target, BgBitmapMode 
                         .sync = BG_SYNC_BITMAP,
                         .bitmap = "b",
                         .bitmap_mode = mode};
-  BgJob *job = bg_job_backup(chain->scratch.graph, &backup, &error);
-  cr_assert_not_null(job, "%s", error ? error->message : "");
-  return job;
+  return chain_started(bg_job_backup(chain->scratch.graph, &backup, &error), &error);
 }
 
 /* A full backup, and then what was changed since. */

@@ -20,9 +20,7 @@ static BgJob *try_start(ChainFixture *chain, unsigned top, unsigned base, GError
 static BgJob *start(ChainFixture *chain, unsigned top, unsigned base)
 {
   g_autoptr(GError) error = NULL;
-  BgJob *job = try_start(chain, top, base, &error);
-  cr_assert_not_null(job, "%s", error ? error->message : "");
-  return job;
+  return chain_started(try_start(chain, top, base, &error), &error);
 }
 
 /* One that waits before it takes effect. */
@@ -37,12 +35,6 @@ static BgJob *start_pending(ChainFixture *chain, unsigned top, unsigned base)
   cr_assert_not_null(job, "%s", error ? error->message : "");
   job_events_wait(&chain->events, "PENDING");
   return job;
-}
-
-static void assert_recorded(const ChainFixture *chain, const char *name, const char *expected)
-{
-  g_autofree char *text = chain_recorded(chain, name);
-  cr_assert_str_eq(text, expected);
 }
 
 static void assert_refused(ChainFixture *chain, unsigned top, unsigned base, int code, const char *text)
@@ -88,7 +80,7 @@ Test(job_commit, of_the_middle_shortens_the_chain)
   bg_node_state(chain.node[0], &state);
   cr_assert_eq(state.write_state, BG_STATE_READ_ONLY, "%s", state.reason);
   bg_node_state_clear(&state);
-  assert_recorded(&chain, "l4.qcow2", "l0.qcow2 (qcow2)");
+  chain_assert_recorded(&chain, "l4.qcow2", "l0.qcow2 (qcow2)");
   chain_assert_file(&chain, "l4.qcow2", chain.shadow[4], chain.size[4]);
   chain_clear(&chain);
 }
@@ -105,7 +97,7 @@ Test(job_commit, takes_every_part_of_the_chain)
       chain_assert_content(chain.node[4], chain.shadow[4], chain.size[4]);
       g_autofree char *expected = g_strdup_printf("l%u.qcow2 (qcow2)", base);
       g_autofree char *overlay = g_strdup_printf("l%u.qcow2", top + 1);
-      assert_recorded(&chain, overlay, expected);
+      chain_assert_recorded(&chain, overlay, expected);
       chain_assert_file(&chain, "l4.qcow2", chain.shadow[4], chain.size[4]);
       chain_clear(&chain);
     }
@@ -205,7 +197,7 @@ Test(job_commit, a_cancelled_one_leaves_the_chain)
   chain_finish(&chain, job, ECANCELED);
   chain_assert_content(chain.node[3], chain.shadow[3], chain.size[3]);
   chain_assert_content(chain.node[2], chain.shadow[2], chain.size[2]);
-  assert_recorded(&chain, "l3.qcow2", "l2.qcow2 (qcow2)");
+  chain_assert_recorded(&chain, "l3.qcow2", "l2.qcow2 (qcow2)");
   chain_clear(&chain);
 }
 

@@ -2,7 +2,6 @@
  * did. KILLS in the environment says how often each job is killed. */
 #include "chain-fixture.h"
 
-#include "graph/create.h"
 #include "graph/jobs/backup.h"
 #include "graph/jobs/commit.h"
 #include "graph/jobs/stream.h"
@@ -32,12 +31,6 @@ static BgNode *top(const ChainFixture *chain)
   return chain->node[LEVELS - 1];
 }
 
-static BgNode *target(ChainFixture *chain)
-{
-  return scratch_add(&chain->scratch, "driver=qcow2,node-name=target,auto-read-only=on,file.driver=file,"
-                                      "file.filename=@/target.qcow2");
-}
-
 static BgJob *start_commit(ChainFixture *chain)
 {
   BgJobCommit commit = {.settings = SETTINGS, .device = top(chain), .top = chain->node[2], .base = chain->node[0]};
@@ -58,13 +51,13 @@ static BgJob *start_stream(ChainFixture *chain)
 
 static BgJob *start_mirror(ChainFixture *chain)
 {
-  BgJobMirror mirror = {.settings = SETTINGS, .source = top(chain), .target = target(chain)};
+  BgJobMirror mirror = {.settings = SETTINGS, .source = top(chain), .target = chain_open_target(chain, -1)};
   return bg_job_mirror(chain->scratch.graph, &mirror, NULL);
 }
 
 static BgJob *start_backup(ChainFixture *chain)
 {
-  BgJobBackup backup = {.settings = SETTINGS, .source = top(chain), .target = target(chain)};
+  BgJobBackup backup = {.settings = SETTINGS, .source = top(chain), .target = chain_open_target(chain, -1)};
   return bg_job_backup(chain->scratch.graph, &backup, NULL);
 }
 
@@ -153,7 +146,7 @@ static void kill_often(Start *start)
   for (unsigned i = 0; i < count; i++) {
     g_autofree char *path = scratch_path(&chain.scratch, "target.qcow2");
     unlink(path);
-    cr_assert(bg_create_image("qcow2", path, chain.size[LEVELS - 1], NULL, NULL, NULL, NULL, NULL));
+    chain_make_target(&chain, chain.size[LEVELS - 1], -1);
     copy_images(&chain, kept, chain.scratch.directory);
     run_victim(&chain, start, (unsigned)((uint64_t)i * LONGEST_MS * 1000 / count));
     judge(&chain);

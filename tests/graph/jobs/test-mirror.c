@@ -12,10 +12,8 @@ TestSuite(job_mirror, .timeout = 60, .fini = fake_drivers_reset);
 
 static BgNode *add_target(ChainFixture *chain, uint64_t size)
 {
-  g_autofree char *path = scratch_path(&chain->scratch, "target.qcow2");
-  cr_assert(bg_create_image("qcow2", path, size, NULL, NULL, NULL, NULL, NULL));
-  return scratch_add(&chain->scratch, "driver=qcow2,node-name=target,auto-read-only=on,file.driver=file,"
-                                      "file.filename=@/target.qcow2");
+  chain_make_target(chain, size, -1);
+  return chain_open_target(chain, -1);
 }
 
 static BgJob *try_start(ChainFixture *chain, BgNode *source, BgNode *target, BgSync sync, GError **error)
@@ -27,9 +25,7 @@ static BgJob *try_start(ChainFixture *chain, BgNode *source, BgNode *target, BgS
 static BgJob *start(ChainFixture *chain, BgNode *source, BgNode *target, BgSync sync)
 {
   g_autoptr(GError) error = NULL;
-  BgJob *job = try_start(chain, source, target, sync, &error);
-  cr_assert_not_null(job, "%s", error ? error->message : "");
-  return job;
+  return chain_started(try_start(chain, source, target, sync, &error), &error);
 }
 
 static void complete(ChainFixture *chain, BgJob *job)
@@ -219,9 +215,7 @@ static BgJob *start_commit(ChainFixture *chain, unsigned base)
   unsigned top = chain->levels - 1;
   BgJobCommit commit = {
       .settings = {.id = "j"}, .device = chain->node[top], .top = chain->node[top], .base = chain->node[base]};
-  BgJob *job = bg_job_commit(chain->scratch.graph, &commit, &error);
-  cr_assert_not_null(job, "%s", error ? error->message : "");
-  return job;
+  return chain_started(bg_job_commit(chain->scratch.graph, &commit, &error), &error);
 }
 
 Test(job_mirror, commits_an_active_layer)

@@ -15,15 +15,7 @@ static BgJob *start(ChainFixture *chain, int base, uint64_t speed)
   BgJobStream stream = {.settings = {.id = "j", .speed = speed},
                         .device = chain->node[chain->levels - 1],
                         .base = base < 0 ? NULL : chain->node[base]};
-  BgJob *job = bg_job_stream(chain->scratch.graph, &stream, &error);
-  cr_assert_not_null(job, "%s", error ? error->message : "");
-  return job;
-}
-
-static void assert_recorded(const ChainFixture *chain, const char *name, const char *expected)
-{
-  g_autofree char *text = chain_recorded(chain, name);
-  cr_assert_str_eq(text, expected);
+  return chain_started(bg_job_stream(chain->scratch.graph, &stream, &error), &error);
 }
 
 Test(job_stream, leaves_content_and_takes_the_chain_away)
@@ -38,7 +30,7 @@ Test(job_stream, leaves_content_and_takes_the_chain_away)
       g_autofree char *events = job_events_take(&chain.events);
       cr_assert_str_eq(events, "created running waiting pending COMPLETED concluded null");
       g_autofree char *expected = base < 0 ? g_strdup("none") : g_strdup_printf("l%d.qcow2 (qcow2)", base);
-      assert_recorded(&chain, "l3.qcow2", expected);
+      chain_assert_recorded(&chain, "l3.qcow2", expected);
       for (int level = 2; level > base; level--)
         cr_assert(bg_graph_remove(chain.scratch.graph, chain.node[level], NULL));
       chain_assert_content(chain.node[3], chain.shadow[3], chain.size[3]);
@@ -90,7 +82,7 @@ Test(job_stream, a_cancelled_one_leaves_the_chain)
   job_events_wait(&chain.events, "paused");
   cr_assert(bg_job_cancel(job, false, NULL));
   chain_finish(&chain, job, ECANCELED);
-  assert_recorded(&chain, "l2.qcow2", "l1.qcow2 (qcow2)");
+  chain_assert_recorded(&chain, "l2.qcow2", "l1.qcow2 (qcow2)");
   chain_assert_content(chain.node[2], chain.shadow[2], chain.size[2]);
   BgUser *writer = scratch_writer(chain.node[1]);
   bg_user_free(writer);
