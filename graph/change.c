@@ -3,9 +3,13 @@
 #include "drivers/clock.h"
 #include "graph/errand.h"
 #include "graph/io.h"
+#include "graph/mark.h"
 #include "graph/restructure.h"
 
 #include <errno.h>
+
+/* How often a change begins anew because another one was faster. */
+#define ATTEMPTS 5
 
 typedef struct Change {
   BgGraph *graph;
@@ -13,6 +17,9 @@ typedef struct Change {
   BgPlan plan;
   GPtrArray *closed;  /* BgGate * */
   bool restructures;  /* edges or options change, not only permissions: gates are closed */
+  bool alone;         /* it bears the graph's mark */
+  unsigned structure; /* the graph's when the plan was made */
+  bool outdated;      /* failed only because that is another one by now */
   GPtrArray *opened;  /* BgPlanNode *, in order */
   GPtrArray *settled; /* BgPlanNode *, in order */
 } Change;
@@ -73,17 +80,35 @@ static bool plan_and_mark(Change *change, GError **error)
   }
   for (guint i = 0; i < change->plan.nodes->len; i++)
     plan_node(change, i)->node->changing = true;
-  if (change->restructures)
-    change->graph->restructured = true;
+  change->structure = change->graph->structure;
   return true;
 }
 
-static void unmark_all(Change *change)
+/* The graph's mark comes only when all is open: that may wait for a server, and other changes, and users who come, shall not wait with it. What
+ * another change made of the structure meanwhile could close a cycle with this one. */
+static bool mark_graph(Change *change, GError **error)
+{
+  BgGraph *graph = change->graph;
+  if (!bg_mark_wait_structure(graph, true)) {
+    bg_set_error(error, EBUSY, "the graph is being changed");
+    return false;
+  }
+  change->outdated = change->structure != graph->structure;
+  change->alone = !change->outdated;
+  graph->restructured = change->alone;
+  if (change->outdated)
+    bg_set_error(error, EBUSY, "the graph has been changed");
+  return change->alone;
+}
+
+static void unmark_all(Change *change, bool done)
 {
   for (guint i = 0; i < change->plan.nodes->len; i++)
     plan_node(change, i)->node->changing = false;
-  if (change->restructures)
+  if (change->alone) {
     change->graph->restructured = false;
+    change->graph->structure += done;
+  }
   pthread_cond_broadcast(&change->graph->changed);
 }
 
@@ -207,10 +232,21 @@ static void commit_drivers(Change *change)
 
 /* ── the whole ── */
 
-static bool run_steps(Change *change, const GPtrArray *gates, GError **error)
+static bool close_gates(Change *change, GError **error)
 {
-  if (step_open(change, error) && bg_restructure_close(change->graph, gates, change->closed, error) &&
-      step_settle(change, error) && step_last(change, error)) {
+  if (!change->restructures)
+    return true;
+  bg_graph_lock(change->graph);
+  bool alone = mark_graph(change, error);
+  g_autoptr(GPtrArray) gates = alone ? bg_restructure_gates(change->graph, change->proposal) : NULL;
+  bg_graph_unlock(change->graph);
+  return alone && bg_restructure_close(change->graph, gates, change->closed, error);
+}
+
+static bool run_steps(Change *change, GError **error)
+{
+  if (step_open(change, error) && close_gates(change, error) && step_settle(change, error) &&
+      step_last(change, error)) {
     commit_drivers(change);
     return true;
   }
@@ -235,7 +271,7 @@ static bool concerns_live(Change *change)
   return false;
 }
 
-static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
+static bool run_attempt(BgGraph *graph, BgProposal *proposal, bool *outdated, GError **error)
 {
   g_auto(Change) change = {.graph = graph,
                            .proposal = proposal,
@@ -243,21 +279,21 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
                            .opened = g_ptr_array_new(),
                            .settled = g_ptr_array_new()};
   g_auto(BgNews) news = {0};
+  *outdated = false;
 
   bg_graph_lock(graph);
   if (!plan_and_mark(&change, error)) {
     bg_graph_unlock(graph);
     return false;
   }
-  g_autoptr(GPtrArray) gates = bg_restructure_gates(graph, proposal);
   bg_graph_unlock(graph);
 
-  bool done = run_steps(&change, gates, error);
+  bool done = run_steps(&change, error);
 
   bg_graph_lock(graph);
   if (done)
     bg_commit(&change.plan, &news);
-  unmark_all(&change);
+  unmark_all(&change, done);
   if (done && concerns_live(&change))
     bg_state_resolve(graph, &news);
   bg_restructure_open(change.closed);
@@ -267,7 +303,21 @@ static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
   /* a downgrade has to be timed; or the storage is not as it was thought to be */
   if (lingers || !done)
     bg_alarm_ring(&graph->alarm);
+  *outdated = change.outdated;
   return done;
+}
+
+static bool run_once(BgGraph *graph, BgProposal *proposal, GError **error)
+{
+  g_autoptr(GError) failure = NULL;
+  bool outdated = true;
+  for (unsigned i = 0; i < ATTEMPTS && outdated; i++) {
+    g_clear_error(&failure);
+    if (run_attempt(graph, proposal, &outdated, &failure))
+      return true;
+  }
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
 }
 
 static void collect_related(BgNode *node, GHashTable *related)

@@ -115,6 +115,7 @@ struct BgGraph {
   pthread_mutex_t control;
   pthread_cond_t changed; /* a mark was taken off */
   bool restructured;      /* (control) a mark on the whole: somebody closes gates, which one may do at a time */
+  unsigned structure;     /* (control) changes of edges and options so far */
   GPtrArray *nodes;       /* BgNode *; (control); in order of opening */
   GPtrArray *users;       /* BgUser *; (control) */
   GPtrArray *graveyard;   /* removed nodes */

@@ -146,6 +146,7 @@ static bool mem_change_open(void *instance, const BgMode *mode, const void *opti
   (void)options;
   if (!mem_can_change(instance, mode, error))
     return false;
+  g_usleep(mem->disk->open_delay_us);
   Pending *made = pending_new(mem->mode.writable, mode);
   note(mem->host, "open%c", made->direction);
   *pending = made;

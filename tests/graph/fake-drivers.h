@@ -27,7 +27,8 @@ typedef struct MemDisk {
   _Atomic int refuse_writable; /* errno of change_open and can_change to writable */
   _Atomic int fail_settle;     /* errno of change_settle, in either direction */
   _Atomic int fail_flush, fail_read, fail_write;
-  _Atomic unsigned delay_us; /* of each read and write */
+  _Atomic unsigned delay_us;      /* of each read and write */
+  _Atomic unsigned open_delay_us; /* of each change_open */
   /* What happened. */
   _Atomic unsigned flushes;
   _Atomic bool writable;

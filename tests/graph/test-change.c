@@ -677,6 +677,59 @@ Test(change, no_node_becomes_its_own_child)
   bg_user_free(user);
 }
 
+typedef struct Reopening {
+  const char *options;
+  bool done;
+  int64_t ended; /* monotonic µs */
+} Reopening;
+
+static void *reopen_it(void *data)
+{
+  Reopening *reopening = data;
+  reopening->done = reopen(NULL, reopening->options, NULL);
+  reopening->ended = g_get_monotonic_time();
+  return NULL;
+}
+
+/* Each alone is right. */
+Test(change, two_changes_at_once_close_no_cycle)
+{
+  add_node(graph, "node-name=b,driver=cow,auto-read-only=on,file.driver=mem,file.disk=b");
+  add_node(graph, "node-name=a,driver=cow,auto-read-only=on,file.driver=mem,file.disk=a,backing=b");
+  add_node(graph, "node-name=d,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d");
+  add_node(graph, "node-name=c,driver=cow,auto-read-only=on,file.driver=mem,file.disk=c,backing=d");
+  Reopening two[] = {{"node-name=b,driver=cow,auto-read-only=on,backing=c", false, 0},
+                     {"node-name=d,driver=cow,auto-read-only=on,backing=a", false, 0}};
+  cow_set_delay(100000);
+  pthread_t thread;
+  pthread_create(&thread, NULL, reopen_it, &two[0]);
+  reopen_it(&two[1]);
+  pthread_join(thread, NULL);
+  cow_set_delay(0);
+  cr_assert_eq(two[0].done + two[1].done, 1);
+  check_idle();
+}
+
+Test(change, storage_that_takes_long_to_open_holds_up_nobody_else)
+{
+  add_node(graph, "node-name=far,driver=mem,disk=far,auto-read-only=on");
+  add_node(graph, "node-name=near,driver=mem,disk=near,auto-read-only=on");
+  mem_disk("far")->open_delay_us = G_USEC_PER_SEC;
+  Reopening far = {"node-name=far,driver=mem,disk=far,tag=1,auto-read-only=on", false, 0};
+  pthread_t thread;
+  pthread_create(&thread, NULL, reopen_it, &far);
+  g_usleep(200000);
+  BgUser *user = reader("near");
+  bg_user_free(user);
+  cr_assert(reopen(NULL, "node-name=near,driver=mem,disk=near,tag=1,auto-read-only=on", NULL));
+  cr_assert(bg_graph_remove(graph, bg_graph_find(graph, "near"), NULL));
+  int64_t ended = g_get_monotonic_time();
+  pthread_join(thread, NULL);
+  cr_assert(far.done);
+  cr_assert_lt(ended, far.ended);
+  check_idle();
+}
+
 Test(change, names_are_taken_once)
 {
   make_chain();
