@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_NAMED = 8 };
+enum { MAX_NAMED = 8, REAPED_WAIT = 1000 /* ms */ };
 
 /* Linux 6.15's answer to PIDFD_GET_INFO, up to the fields needed here; headers may be older. */
 struct pidfd_exit_info {
@@ -35,11 +35,25 @@ int bgfs_process_open(pid_t pid, GError **error)
   return descriptor;
 }
 
-/* Only newer kernels tell the exit status of a process that is not our child. */
+/* Only newer kernels tell the exit status of a process that is not our child, and only when its parent has taken note of its end. */
+static bool ask_status(int descriptor, struct pidfd_exit_info *info)
+{
+  struct pollfd reaped = {descriptor, 0, 0};
+  for (int wait = 0; wait <= REAPED_WAIT; wait += REAPED_WAIT) {
+    poll(&reaped, 1, wait);
+    *info = (struct pidfd_exit_info){.mask = PIDFD_EXIT_INFO_MASK};
+    if (ioctl(descriptor, PIDFD_GET_EXIT_INFO, info) < 0)
+      return false;
+    if (info->mask & PIDFD_EXIT_INFO_MASK)
+      return true;
+  }
+  return false;
+}
+
 static bool check_status(int descriptor, GError **error)
 {
-  struct pidfd_exit_info info = {.mask = PIDFD_EXIT_INFO_MASK};
-  if (ioctl(descriptor, PIDFD_GET_EXIT_INFO, &info) < 0 || !(info.mask & PIDFD_EXIT_INFO_MASK) || info.exit_code == 0)
+  struct pidfd_exit_info info;
+  if (!ask_status(descriptor, &info) || info.exit_code == 0)
     return true;
   bg_set_error(error, EIO, "unmounted, but not all data could be written: see the system log");
   return false;
