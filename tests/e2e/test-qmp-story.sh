@@ -3,63 +3,32 @@
 # snapshots, bitmaps and secrets.
 . "$(dirname "$0")/lib.sh"
 . "$e2e_dir/qmp-lib.sh"
+. "$e2e_dir/story-lib.sh"
 need_fuse
 need_tools qemu-img qemu-io python3
 socket=$PWD/socket
 
-job_is() {
-  qmp query-jobs && [[ $answer == *"\"status\": \"$1\""* ]]
+storage() {
+  printf '"driver":"file","filename":"%s"' "$PWD/$1"
 }
 
-no_jobs() {
-  qmp query-jobs && [[ $answer == '{"return": []}' ]]
-}
-
-# add_disk NAME FILE BACKING OPTIONS: a protocol node and a format node on it, as such a tool adds them.
-add_disk() {
-  qmp_ok "blockdev-add {\"driver\":\"file\",\"node-name\":\"p-$1\",\"filename\":\"$PWD/$2\",\"auto-read-only\":true}" \
-    "blockdev-add {\"driver\":\"qcow2\",\"node-name\":\"$1\",\"file\":\"p-$1\",\"backing\":$3,$4}"
+storage_is_read_only() {
+  open_read_only "$daemon" l0
 }
 
 note "a chain of five is built; every protocol node is auto-read-only, every backing format node read-only"
-qemu-img create -q -f qcow2 l0 8M
-for i in 1 2 3 4; do qemu-img create -q -f qcow2 -b "l$((i - 1))" -F qcow2 "l$i"; done
-for i in 0 1 2 3 4; do qemu-io -c "write -P $((i + 1)) ${i}M 2M" "l$i" >/dev/null; done
-chmod 644 l?
-qemu-img convert -O raw l4 before
+make_chain
 mount_graph mnt --qmp "unix:$socket" --blockdev driver=null-co,node-name=nil,size=512,read-only=on
 connect_client
-add_disk l0 l0 null '"read-only":true'
-for i in 1 2 3; do add_disk "l$i" "l$i" "\"l$((i - 1))\"" '"read-only":true'; done
-add_disk l4 l4 '"l3"' '"auto-read-only":true'
-cmp before mnt/l4
-assert_mode mnt/l0 444
+add_chain
 assert_writers "$daemon" -- l0 l1 l2 l3 l4
 
 note "a commit of the middle: the base is open for writing for just that time, its file refuses others"
-exec 7<mnt/l4
-qmp_ok 'block-commit {"job-id":"j","device":"l4","top-node":"l2","base-node":"l0","auto-finalize":false,"auto-dismiss":false}'
-wait_for 20 "the job is pending" job_is pending
-open_for_writing "$daemon" l0 || fail "the base is not open for writing"
-open_read_only "$daemon" l1 || fail "l1 is open for writing"
-assert_open_fails "busy|Read-only" mnt/p-l0
-assert_open_fails "busy|Read-only" mnt/l0
-assert_fails "lock" qemu-io -c "write 0 512" l0
-qmp_ok 'job-finalize {"id":"j"}'
-wait_for 20 "the job is concluded" job_is concluded
-qmp_ok 'job-dismiss {"id":"j"}'
-wait_for 5 "there are no jobs" no_jobs
-cmp before mnt/l4
-exec 7<&-
-for name in l2 p-l2 l1 p-l1; do
-  qmp_ok "blockdev-del {\"node-name\":\"$name\"}"
-  [[ ! -e mnt/$name ]] || fail "mnt/$name is still there"
-done
-wait_for 5 "the base is read-only again" open_read_only "$daemon" l0
-cmp before mnt/l4
-qmp_ok query-version # events come before answers that are asked for later
-order=$(grep -oE '"(created|running|waiting|pending|concluded|null)"|BLOCK_JOB_[A-Z]+' events | tr -d '"' | tr '\n' ' ')
-assert_equal "$order" "created running waiting pending BLOCK_JOB_PENDING BLOCK_JOB_COMPLETED concluded null " "order of events"
+files_of_the_job() {
+  assert_writers "$daemon" l0 -- l1 l2 l3
+  assert_fails "lock" qemu-io -c "write 0 512" l0
+}
+commit_the_middle files_of_the_job
 
 note "a stream into the top, which is written meanwhile"
 qmp_ok 'block-stream {"job-id":"s","device":"l4","base-node":"l3"}'
