@@ -100,6 +100,8 @@ static bool read_entry(const Reading *reading, uint64_t *at)
   bitmap->type = entry[QCOW2_BITMAP_TYPE];
   bitmap->granularity_bits = entry[QCOW2_BITMAP_GRANULARITY];
   bitmap->placed = is_placed(reading, bitmap);
+  into->owed |=
+      (bitmap->flags & QCOW2_BITMAP_IN_USE) != 0; /* whoever set that may have been killed before it was durable */
   const char *fault = check_name(reading, entry + QCOW2_BITMAP_SIZE + extra, name);
   bitmap->unfit = g_strdup(fault ? fault : find_fault(reading, bitmap, extra));
   *at += length;
@@ -176,12 +178,19 @@ static bool concerns(const Qcow2Bitmap *bitmap, bool set, bool all)
   return !(bitmap->flags & QCOW2_BITMAP_IN_USE) && (all || bitmap->flags & QCOW2_BITMAP_AUTO);
 }
 
+/* What says of itself that it is in use stays so. */
+static bool is_in_use(const Qcow2Bitmap *bitmap)
+{
+  return bitmap->flags & QCOW2_BITMAP_IN_USE;
+}
+
 static uint32_t flags_with(const Qcow2Bitmap *bitmap, bool in_use)
 {
   return (bitmap->flags & ~QCOW2_BITMAP_IN_USE) | (in_use ? QCOW2_BITMAP_IN_USE : 0);
 }
 
-/* Writes the directory from the first to the last mark, whatever memory thinks is there, and makes it durable. */
+/* Writes the directory from the first to the last mark, whatever memory thinks is there, and makes it durable. Setting marks sets all that
+ * there are again. */
 static int write_marks(Qcow2 *q, bool set, bool all)
 {
   const Qcow2Bitmaps *bitmaps = &q->bitmaps;
@@ -192,7 +201,7 @@ static int write_marks(Qcow2 *q, bool set, bool all)
   memcpy(next, bitmaps->directory, bitmaps->size);
   for (uint32_t i = 0; i < bitmaps->count; i++) {
     const Qcow2Bitmap *bitmap = &bitmaps->list[i];
-    if (!concerns(bitmap, set, all))
+    if (!concerns(bitmap, set, all) && !(set && is_in_use(bitmap)))
       continue;
     uint64_t at = bitmap->at + QCOW2_BITMAP_FLAGS;
     qcow2_put32(next + at, flags_with(bitmap, set));
@@ -233,7 +242,7 @@ int qcow2_bitmaps_mark(Qcow2 *q, bool all)
   bool any = false;
   for (uint32_t i = 0; i < q->bitmaps.count; i++) {
     const Qcow2Bitmap *bitmap = &q->bitmaps.list[i];
-    any |= concerns(bitmap, true, all) && (!bitmap->marked || q->bitmaps.owed);
+    any |= (concerns(bitmap, true, all) && !bitmap->marked) || (q->bitmaps.owed && is_in_use(bitmap));
   }
   return any ? change_marks(q, true, all) : 0;
 }

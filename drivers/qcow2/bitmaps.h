@@ -28,7 +28,7 @@ typedef struct Qcow2Bitmaps {
   Qcow2Bitmap *list;
   uint32_t count;
   char *damage;    /* why the directory as a whole cannot be used; NULL: it can */
-  bool owed;       /* a mark is missing on disk */
+  bool owed;       /* a mark may be missing on disk, whatever the file reads as */
   GArray *dropped; /* uint64_t: clusters that nothing on disk names once the directory is durable */
 } Qcow2Bitmaps;
 

@@ -106,16 +106,19 @@ static void restore_marks(Qcow2Header *header, const void *data)
   header->autoclear = change->autoclear;
 }
 
-/* Changes the header on disk, durably, if `apply` makes a difference. */
+/* Changes the header on disk, durably, if `apply` makes a difference. After a failure nobody knows what the disk says: it is written again. */
 static int settle_header(Qcow2 *q, void (*apply)(Qcow2Header *, const void *), const void *data)
 {
   Qcow2Header next = header_now(q);
   uint64_t incompatible = next.incompatible, autoclear = next.autoclear;
   apply(&next, data);
-  if (next.incompatible == incompatible && next.autoclear == autoclear)
+  if (!q->header_owed && next.incompatible == incompatible && next.autoclear == autoclear)
     return 0;
   int r = qcow2_header_change(q, apply, data);
-  return r < 0 ? r : q->file->ops->flush(q->file);
+  if (r == 0)
+    r = q->file->ops->flush(q->file);
+  q->header_owed = r < 0;
+  return r;
 }
 
 /* Whoever left the image marked dirty may not have written its refcounts. */
@@ -142,9 +145,19 @@ static bool settle_inactive(Qcow2 *q, Change *change, GError **error)
          qcow2_inactive_check(q, change->inactive, error);
 }
 
+/* What the image reads as may be on its way to the disk only, if whoever wrote it was killed: what a writer relies on has to be there. */
+static bool settle_inherited(Qcow2 *q, GError **error)
+{
+  int r = q->file->ops->flush(q->file);
+  if (r < 0)
+    bg_set_error_errno(error, -r, "Cannot flush what was written before");
+  return r == 0;
+}
+
 static bool settle_up(Qcow2 *q, Change *change, GError **error)
 {
-  if (!qcow2_reload(q, error) || !check_writable(q, &q->header, error) || !mend_dirty(q, error))
+  if (!settle_inherited(q, error) || !qcow2_reload(q, error) || !check_writable(q, &q->header, error) ||
+      !mend_dirty(q, error))
     return false;
   Qcow2Header header = header_now(q);
   change->incompatible = header.incompatible;

@@ -147,6 +147,8 @@ typedef struct Qcow2 {
   bool grows;                 /* a write past the file's end makes it longer */
 
   pthread_mutex_t header_lock;
+  bool
+      header_owed; /* the last change of the header may be missing on disk, whatever the file reads as. Only control calls look */
   Qcow2Header header; /* as on disk */
 
   pthread_mutex_t hold_lock;

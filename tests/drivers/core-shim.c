@@ -297,10 +297,11 @@ bool shim_set_writable(Shim *shim, bool writable, GError **error)
 {
   BgMode mode = mode_for(writable, shim->mode.direct);
   grant_for(shim, writable || shim->mode.writable);
-  if (run_change(shim, &mode, shim->options, error))
+  bool changed = run_change(shim, &mode, shim->options, error);
+  if (changed)
     shim->mode = mode;
   grant_for(shim, shim->mode.writable);
-  return shim->mode.writable == writable;
+  return changed;
 }
 
 bool shim_set_options(Shim *shim, const char *const *options, GError **error)

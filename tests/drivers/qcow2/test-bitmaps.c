@@ -572,6 +572,27 @@ Test(qcow2_bitmaps, failures_on_the_way_up)
   }
 }
 
+/* What reads as marked may never have reached the disk: a failed flush, or a kill before it, leaves that behind. The next writer writes
+ * the mark again, durably, before it comes in. */
+Test(qcow2_bitmaps, marks_found_are_made_durable)
+{
+  g_autoptr(BgChild) file = image_require_shell(MAKE("512", "1M"));
+  Image *image = image_open(file, NULL, NULL, 0, NULL);
+  mem_child_fail(file, MEM_FLUSH, 2, EIO, true); /* the first is for what was there before */
+  cr_assert_not(image_set_writable(image, true, NULL));
+  mem_child_fail(file, 0, 0, 0, false);
+  cr_assert(flags(file, "a") & QCOW2_BITMAP_IN_USE);
+  image_kill(image);
+  image = image_open(file, NULL, NULL, 0, NULL);
+  mem_child_reset_counts(file);
+  cr_assert(image_set_writable(image, true, NULL));
+  cr_assert_eq(mem_child_count(file, MEM_PWRITEV), 1);
+  cr_assert_eq(mem_child_count(file, MEM_FLUSH), 2);
+  cr_assert(look(image, "a").inconsistent);
+  image_close(image);
+  cr_assert(flags(file, "a") & QCOW2_BITMAP_IN_USE);
+}
+
 /* The disk is full when the bitmap is to be stored: the downgrade goes on, the bitmap is lost and told of. */
 Test(qcow2_bitmaps, full_disk)
 {
