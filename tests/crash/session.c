@@ -76,8 +76,10 @@ static void flushed(Session *s)
 bool session_set_writable(Session *s, bool writable, GError **error)
 {
   bool was = shim_is_writable(s->shim);
+  s->open = false;
   if (!shim_set_writable(s->shim, writable, error))
     return false;
+  s->open = writable;
   if (was && !writable)
     flushed(s);
   return true;
@@ -353,7 +355,7 @@ bool session_step(Session *s, Step *step, GError **error)
   g_autoptr(GError) wrong = NULL;
   *step = (Step){.begin = record_length(s->record)};
   s->steps++;
-  if (!shim_is_writable(s->shim) && !session_set_writable(s, true, &wrong)) {
+  if (!s->open && !session_set_writable(s, true, &wrong)) {
     g_snprintf(step->text, sizeof step->text, "reopen");
     step->rc = -bg_error_errno(wrong);
     return true;
@@ -409,6 +411,7 @@ Session *session_new(const Origin *origin, GError **error)
 bool session_reopen(Session *s, GError **error)
 {
   g_clear_pointer(&s->shim, shim_close);
+  s->open = false;
   s->shim = session_open(s, record_files(s->record), error);
   return s->shim;
 }

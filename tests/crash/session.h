@@ -12,6 +12,7 @@ typedef struct Session {
   CrashFiles files; /* the node's, under the record */
   Record *record;
   Shim *shim; /* over the record */
+  bool open;  /* for a writer: false once the last one leaves, though the node may have failed to become read-only */
   Shadow *shadow;
   Snapshots *snapshots;
   unsigned taken; /* snapshots, for their names */
