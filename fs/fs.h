@@ -5,13 +5,13 @@
 #define FUSE_USE_VERSION 314
 
 #include "fs/busy-poll.h"
-#include "fs/changes.h"
 #include "fs/closing.h"
 #include "fs/init-reply.h"
 #include "fs/inode.h"
 #include "fs/notify.h"
 #include "fs/opened.h"
 #include "fs/passthrough.h"
+#include "fs/serial.h"
 
 #include <fuse3/fuse_lowlevel.h>
 #include <time.h>
@@ -27,7 +27,8 @@ typedef struct BgfsFs {
   BgGraph *graph;
   BgfsInodes *inodes;
   BgfsNotify *notify;
-  BgfsChanges *changes;
+  BgfsPool
+      changes; /* for requests that change the graph (OPEN, RELEASE, SETATTR …): FUSE's own threads stay free for data */
   BgfsClosing *closing;
   BgfsOpened *opened;
   struct BgfsWatch *watch; /* see waiting.h */

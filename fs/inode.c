@@ -1,5 +1,7 @@
 #include "fs/inode.h"
 
+enum { WAITING_THREADS = 16 };
+
 struct BgfsInodes {
   pthread_rwlock_t lock;
   GPtrArray *all;      /* BgfsInode *, at ino - BGFS_INO_NODE */
@@ -52,7 +54,7 @@ static BgfsInode *add(BgfsInodes *inodes, BgNode *node)
   inode->file.node = node;
   inode->caching.generation = UINT64_MAX;
   bgfs_serial_init(&inode->serial);
-  bgfs_pool_init(&inode->pool);
+  bgfs_pool_init(&inode->pool, WAITING_THREADS);
   g_ptr_array_add(inodes->all, inode);
   g_hash_table_insert(inodes->by_node, node, inode);
   return inode;

@@ -4,9 +4,8 @@
 #define BGFS_INODE_H
 
 #include "fs/caching.h"
-#include "fs/changes.h"
 #include "fs/file.h"
-#include "fs/pool.h"
+#include "fs/serial.h"
 
 #define BGFS_INO_ROOT    1
 #define BGFS_INO_GRAPH   2  /* .graph */

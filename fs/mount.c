@@ -83,7 +83,7 @@ static void fs_init(Mount *mount)
   BgfsFs *fs = &mount->fs;
   fs->inodes = bgfs_inodes_new();
   fs->notify = bgfs_notify_new();
-  fs->changes = bgfs_changes_new();
+  bgfs_pool_init(&fs->changes, UINT_MAX);
   fs->closing = bgfs_closing_new();
   fs->opened = bgfs_opened_new();
   fs->watch = bgfs_watch_new();
@@ -185,7 +185,7 @@ static bool stop(Mount *mount)
   bgfs_notify_stop(fs->notify);
   bg_graph_hurry(fs->graph, SILENCE);
   bgfs_inodes_finish(fs->inodes);
-  bgfs_changes_free(fs->changes);
+  bgfs_pool_clear(&fs->changes);
   bgfs_watch_free(fs->watch);
   bgfs_session_free(session);
   bgfs_opened_free(fs->opened);

@@ -135,7 +135,7 @@ void bgfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_s
   }
   SetattrTask *set = g_new0(SetattrTask, 1);
   *set = (SetattrTask){{run_setattr}, req, fs, inode, *attr, to_set};
-  bgfs_changes_submit(fs->changes, &inode->serial, &set->task);
+  bgfs_serial_submit(&inode->serial, &fs->changes, &set->task);
 }
 
 /* Comes only where the kernel does not check modes itself: the owner of an unprivileged mount gets the graph's own

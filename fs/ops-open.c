@@ -118,7 +118,7 @@ void bgfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   }
   OpenTask *open = g_new0(OpenTask, 1);
   *open = (OpenTask){{run_open}, req, fs, inode, fi->flags};
-  bgfs_changes_submit(fs->changes, &inode->serial, &open->task);
+  bgfs_serial_submit(&inode->serial, &fs->changes, &open->task);
 }
 
 static void run_release(BgfsTask *task)

@@ -37,7 +37,7 @@ static void submit_grow(fuse_req_t req, BgfsHandle *handle, BgfsFallocate action
 {
   GrowTask *grow = g_new0(GrowTask, 1);
   *grow = (GrowTask){{run_grow}, req, handle, action, offset, length};
-  bgfs_changes_submit(bgfs_fs(req)->changes, &handle->inode->serial, &grow->task);
+  bgfs_serial_submit(&handle->inode->serial, &bgfs_fs(req)->changes, &grow->task);
 }
 
 static BgUserZero zero_flags(BgfsFallocate action)

@@ -1,19 +1,15 @@
 #include "fs/pool.h"
 
-#include <time.h>
+#include "drivers/clock.h"
 
-enum { IDLE_SECONDS = 2 };
+enum { IDLE_MS = 2000 };
 
-void bgfs_pool_init(BgfsPool *pool)
+void bgfs_pool_init(BgfsPool *pool, unsigned most)
 {
-  *pool = (BgfsPool){0};
-  pthread_condattr_t attr;
-  pthread_condattr_init(&attr);
-  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  *pool = (BgfsPool){.most = most};
   pthread_mutex_init(&pool->lock, NULL);
-  pthread_cond_init(&pool->ready, &attr);
-  pthread_cond_init(&pool->ended, &attr);
-  pthread_condattr_destroy(&attr);
+  bg_clock_cond_init(&pool->ready);
+  bg_clock_cond_init(&pool->ended);
   g_queue_init(&pool->tasks);
 }
 
@@ -36,11 +32,9 @@ void bgfs_pool_clear(BgfsPool *pool)
 }
 
 /* NULL: the thread shall end. Under the lock. */
-static BgfsPoolTask *next_task(BgfsPool *pool)
+static BgfsTask *next_task(BgfsPool *pool)
 {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += IDLE_SECONDS;
+  struct timespec until = bg_clock_after(IDLE_MS);
   int result = 0;
   while (g_queue_is_empty(&pool->tasks) && !pool->stop && result == 0) {
     pool->idle++;
@@ -54,7 +48,7 @@ static void *work(void *data)
 {
   BgfsPool *pool = data;
   pthread_mutex_lock(&pool->lock);
-  for (BgfsPoolTask *task; (task = next_task(pool));) {
+  for (BgfsTask *task; (task = next_task(pool));) {
     pthread_mutex_unlock(&pool->lock);
     task->run(task);
     pthread_mutex_lock(&pool->lock);
@@ -69,13 +63,13 @@ static void *work(void *data)
 static void start_thread(BgfsPool *pool)
 {
   pthread_t thread;
-  if (pool->threads >= BGFS_POOL_THREADS || pthread_create(&thread, NULL, work, pool) != 0)
+  if (pool->threads >= pool->most || pthread_create(&thread, NULL, work, pool) != 0)
     return;
   pthread_detach(thread);
   pool->threads++;
 }
 
-void bgfs_pool_submit(BgfsPool *pool, BgfsPoolTask *task)
+void bgfs_pool_submit(BgfsPool *pool, BgfsTask *task)
 {
   pthread_mutex_lock(&pool->lock);
   g_queue_push_tail(&pool->tasks, task);

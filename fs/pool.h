@@ -1,5 +1,4 @@
-/* Threads for the requests to one file that may wait for somebody else (a server): FUSE's own threads only hand over. They are started as
- * requests come and end when there are none. */
+/* Threads that run tasks which may wait: they are started as tasks come, and end when none came for a while. */
 #ifndef BGFS_POOL_H
 #define BGFS_POOL_H
 
@@ -7,23 +6,22 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define BGFS_POOL_THREADS 16
-
-/* The head of a request's own struct, which `run` frees. */
-typedef struct BgfsPoolTask {
-  void (*run)(struct BgfsPoolTask *task);
-} BgfsPoolTask;
+/* The head of a task's own struct, which `run` may free. */
+typedef struct BgfsTask {
+  void (*run)(struct BgfsTask *task);
+} BgfsTask;
 
 typedef struct BgfsPool {
   pthread_mutex_t lock;
   pthread_cond_t ready; /* a task came */
   pthread_cond_t ended; /* a thread ended */
-  GQueue tasks;
-  unsigned threads, idle;
+  GQueue tasks;         /* BgfsTask * */
+  unsigned threads, most, idle;
   bool stop;
 } BgfsPool;
 
-void bgfs_pool_init(BgfsPool *pool);
+/* `most`: threads at a time, at least 1; UINT_MAX where each task that waits stands for a blocked process. */
+void bgfs_pool_init(BgfsPool *pool, unsigned most);
 /* Waits until all tasks are done and all threads have ended; none comes any more. */
 void bgfs_pool_finish(BgfsPool *pool);
 /* Finishes, too. */
@@ -31,6 +29,6 @@ void bgfs_pool_clear(BgfsPool *pool);
 
 /* Runs the task on a thread, at once unless all are busy. Does not block, unless there is no thread at all and none can be had: then
  * the caller runs it. */
-void bgfs_pool_submit(BgfsPool *pool, BgfsPoolTask *task);
+void bgfs_pool_submit(BgfsPool *pool, BgfsTask *task);
 
 #endif

@@ -140,9 +140,9 @@ static void end(BgfsWaiting *waiting)
   BgfsTask *release = let_go(waiting->handle), *other = let_go(waiting->other);
   pthread_mutex_unlock(&fs->watch->lock);
   if (release)
-    bgfs_changes_submit(fs->changes, &inode->serial, release);
+    bgfs_serial_submit(&inode->serial, &fs->changes, release);
   if (other)
-    bgfs_changes_submit(fs->changes, &other_inode->serial, other);
+    bgfs_serial_submit(&other_inode->serial, &fs->changes, other);
 }
 
 void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release)
@@ -154,14 +154,14 @@ void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release)
     handle->release = release;
   pthread_mutex_unlock(&fs->watch->lock);
   if (!later)
-    bgfs_changes_submit(fs->changes, &inode->serial, release);
+    bgfs_serial_submit(&inode->serial, &fs->changes, release);
 }
 
 /* ── a request ── */
 
 /* What nobody waits for any more, and was not begun, need not be done. The kernel may release the handle as soon as it has its answer: the task for
  * that waits for end(). */
-static void run(BgfsPoolTask *task)
+static void run(BgfsTask *task)
 {
   BgfsWaiting *waiting = (BgfsWaiting *)task;
   bool wanted = waiting->closes || !bgfs_waiting_given_up(waiting);

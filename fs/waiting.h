@@ -21,7 +21,7 @@ typedef struct BgfsWork {
 } BgfsWork;
 
 struct BgfsWaiting {
-  BgfsPoolTask task;
+  BgfsTask task;
   const BgfsWork *work;
   BgfsFs *fs;
   BgfsHandle *handle, *other; /* `other`: where copy_file_range copies to; else NULL */

@@ -5,12 +5,14 @@
 
 TestSuite(pool, .timeout = 30);
 
+enum { THREADS = 16 };
+
 typedef struct Meeting {
-  BgfsPoolTask task;
+  BgfsTask task;
   pthread_barrier_t *barrier;
 } Meeting;
 
-static void meet(BgfsPoolTask *task)
+static void meet(BgfsTask *task)
 {
   Meeting *meeting = (Meeting *)task;
   pthread_barrier_wait(meeting->barrier);
@@ -22,9 +24,9 @@ Test(pool, as_many_threads_as_tasks)
 {
   BgfsPool pool;
   pthread_barrier_t barrier;
-  bgfs_pool_init(&pool);
-  pthread_barrier_init(&barrier, NULL, BGFS_POOL_THREADS);
-  for (int i = 0; i < BGFS_POOL_THREADS; i++) {
+  bgfs_pool_init(&pool, THREADS);
+  pthread_barrier_init(&barrier, NULL, THREADS);
+  for (int i = 0; i < THREADS; i++) {
     Meeting *meeting = g_new(Meeting, 1);
     *meeting = (Meeting){{meet}, &barrier};
     bgfs_pool_submit(&pool, &meeting->task);
@@ -34,11 +36,11 @@ Test(pool, as_many_threads_as_tasks)
 }
 
 typedef struct Count {
-  BgfsPoolTask task;
+  BgfsTask task;
   atomic_int *now, *most, *all;
 } Count;
 
-static void count(BgfsPoolTask *task)
+static void count(BgfsTask *task)
 {
   Count *c = (Count *)task;
   int now = atomic_fetch_add(c->now, 1) + 1, most = atomic_load(c->most);
@@ -54,7 +56,7 @@ Test(pool, bounded_and_all_is_done)
 {
   BgfsPool pool;
   atomic_int now = 0, most = 0, all = 0;
-  bgfs_pool_init(&pool);
+  bgfs_pool_init(&pool, THREADS);
   for (int i = 0; i < 200; i++) {
     Count *c = g_new(Count, 1);
     *c = (Count){{count}, &now, &most, &all};
@@ -62,7 +64,7 @@ Test(pool, bounded_and_all_is_done)
   }
   bgfs_pool_finish(&pool);
   cr_assert_eq(atomic_load(&all), 200);
-  cr_assert_leq(atomic_load(&most), BGFS_POOL_THREADS);
+  cr_assert_leq(atomic_load(&most), THREADS);
   cr_assert_eq(pool.threads, 0);
   bgfs_pool_clear(&pool);
 }

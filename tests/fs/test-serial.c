@@ -1,4 +1,4 @@
-#include "fs/changes.h"
+#include "fs/serial.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>
@@ -18,11 +18,12 @@ static void write_down(BgfsTask *task)
   g_free(note);
 }
 
-Test(changes, tasks_of_one_file_run_in_order, .timeout = 20)
+Test(serial, tasks_of_one_file_run_in_order, .timeout = 20)
 {
   enum { FILES = 4, TASKS = 100 };
-  BgfsChanges *changes = bgfs_changes_new();
+  BgfsPool pool;
   BgfsSerial serials[FILES];
+  bgfs_pool_init(&pool, 16);
   GArray *orders[FILES];
   for (int i = 0; i < FILES; i++) {
     bgfs_serial_init(&serials[i]);
@@ -32,10 +33,10 @@ Test(changes, tasks_of_one_file_run_in_order, .timeout = 20)
     for (int i = 0; i < FILES; i++) {
       Note *note = g_new0(Note, 1);
       *note = (Note){{write_down}, orders[i], n};
-      bgfs_changes_submit(changes, &serials[i], &note->task);
+      bgfs_serial_submit(&serials[i], &pool, &note->task);
     }
   }
-  bgfs_changes_free(changes);
+  bgfs_pool_clear(&pool);
   for (int i = 0; i < FILES; i++) {
     cr_assert_eq(orders[i]->len, TASKS);
     for (int n = 0; n < TASKS; n++)
@@ -58,12 +59,13 @@ static void meet(BgfsTask *task)
 }
 
 /* Each task waits for all others: with fewer threads than files they would wait for ever. */
-Test(changes, files_do_not_wait_for_each_other, .timeout = 20)
+Test(serial, files_do_not_wait_for_each_other, .timeout = 20)
 {
   enum { FILES = 40 };
-  BgfsChanges *changes = bgfs_changes_new();
+  BgfsPool pool;
   BgfsSerial serials[FILES];
   pthread_barrier_t barrier;
+  bgfs_pool_init(&pool, UINT_MAX);
   pthread_barrier_init(&barrier, NULL, FILES);
   for (int round = 0; round < 3; round++) {
     for (int i = 0; i < FILES; i++) {
@@ -71,10 +73,10 @@ Test(changes, files_do_not_wait_for_each_other, .timeout = 20)
         bgfs_serial_init(&serials[i]);
       Meeting *meeting = g_new0(Meeting, 1);
       *meeting = (Meeting){{meet}, &barrier};
-      bgfs_changes_submit(changes, &serials[i], &meeting->task);
+      bgfs_serial_submit(&serials[i], &pool, &meeting->task);
     }
   }
-  bgfs_changes_free(changes);
+  bgfs_pool_clear(&pool);
   for (int i = 0; i < FILES; i++)
     bgfs_serial_clear(&serials[i]);
   pthread_barrier_destroy(&barrier);
