@@ -56,7 +56,7 @@ static void change(uint8_t header[BG_LUKS_HEADER_SIZE], const uint8_t *data, siz
 {
   for (size_t at = 0; at + CHANGE < size;) {
     size_t offset = ((size_t)data[at] << 8 | data[at + 1]) % BG_LUKS_HEADER_SIZE;
-    size_t length = MIN(1 + data[at + 2] % LONGEST, size - at - CHANGE);
+    size_t length = MIN((size_t)(1 + data[at + 2] % LONGEST), size - at - CHANGE);
     memcpy(header + offset, data + at + CHANGE, MIN(length, BG_LUKS_HEADER_SIZE - offset));
     at += CHANGE + length;
   }
