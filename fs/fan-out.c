@@ -33,6 +33,16 @@ static void on_replaced(void *data, BgNode *from, BgNode *to)
   TELL_ALL(data, node_replaced, from, to);
 }
 
+static void on_io_error(void *data, BgNode *node, bool reading, int error)
+{
+  TELL_ALL(data, io_error, node, reading, error);
+}
+
+static void on_corrupted(void *data, BgNode *node, const char *message, bool fatal)
+{
+  TELL_ALL(data, image_corrupted, node, message, fatal);
+}
+
 static void on_job(void *data, const struct BgJobEvent *event)
 {
   TELL_ALL(data, job_event, event);
@@ -44,5 +54,7 @@ const BgListener bgfs_fan_out_listener = {
     .node_added = on_added,
     .node_removed = on_removed,
     .node_replaced = on_replaced,
+    .io_error = on_io_error,
+    .image_corrupted = on_corrupted,
     .job_event = on_job,
 };

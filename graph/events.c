@@ -1,5 +1,13 @@
 #include "graph/events.h"
 
+static bool is_read_write(BgNode *node)
+{
+  pthread_mutex_lock(&node->state_lock);
+  bool read_write = node->state.read_write;
+  pthread_mutex_unlock(&node->state_lock);
+  return read_write;
+}
+
 void bg_events_driver(BgNode *node, BgEvent event, const char *message)
 {
   if (event == BG_EVENT_SNAPSHOTS) {
@@ -9,8 +17,12 @@ void bg_events_driver(BgNode *node, BgEvent event, const char *message)
     return;
   }
   g_warning("node '%s': %s", node->name, message);
-  if (event == BG_EVENT_CORRUPT)
-    atomic_store(&node->corrupt, true);
+  if (event != BG_EVENT_CORRUPT)
+    return;
+  atomic_store(&node->corrupt, true);
+  const BgListener *listener = node->graph->listener;
+  if (listener && listener->image_corrupted)
+    listener->image_corrupted(node->graph->listener_data, node, message, is_read_write(node));
 }
 
 #define TELL(node, what)                                                                                               \
@@ -46,6 +58,13 @@ void bg_events_replaced(BgNode *from, BgNode *to)
   const BgListener *listener = from->graph->listener;
   if (listener && listener->node_replaced)
     listener->node_replaced(from->graph->listener_data, from, to);
+}
+
+void bg_events_io_error(BgNode *node, bool reading, int error)
+{
+  const BgListener *listener = node->graph->listener;
+  if (listener && listener->io_error)
+    listener->io_error(node->graph->listener_data, node, reading, error);
 }
 
 void bg_events_job(BgGraph *graph, const struct BgJobEvent *event)

@@ -14,6 +14,8 @@ void bg_events_content(BgNode *node);
 void bg_events_added(BgNode *node);
 void bg_events_removed(BgNode *node);
 void bg_events_replaced(BgNode *from, BgNode *to);
+/* A request of somebody who stands on the node failed. */
+void bg_events_io_error(BgNode *node, bool reading, int error);
 void bg_events_job(BgGraph *graph, const struct BgJobEvent *event);
 
 #endif

@@ -31,6 +31,10 @@ typedef struct BgListener {
   void (*node_removed)(void *data, BgNode *node);
   /* `to` took the place of `from`, whose content it had at that moment: with those who used it, and below the nodes that stood on it. */
   void (*node_replaced)(void *data, BgNode *from, BgNode *to);
+  /* A request of somebody who stands on the node, but no job, failed: to read, or to change or flush what is there. */
+  void (*io_error)(void *data, BgNode *node, bool reading, int error);
+  /* The node's image contradicts itself, `message` says where: it takes no writer any more. `fatal`: it had one. */
+  void (*image_corrupted)(void *data, BgNode *node, const char *message, bool fatal);
   /* Of a job (graph/jobs/job.h), under no lock; one job's events come one after another, from its thread. */
   void (*job_event)(void *data, const struct BgJobEvent *event);
 } BgListener;

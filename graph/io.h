@@ -72,6 +72,15 @@ static inline void bg_io_will_change(BgNode *node, uint64_t offset, uint64_t len
     bg_bitmaps_mark(node->host.bitmaps, offset, length);
 }
 
+/* Takes note of how far the node was written. */
+static inline void bg_io_wrote_up_to(BgNode *node, uint64_t end)
+{
+  uint_fast64_t before = atomic_load_explicit(&node->written_up_to, memory_order_relaxed);
+  while (before < end && !atomic_compare_exchange_weak_explicit(&node->written_up_to, &before, end,
+                                                                memory_order_relaxed, memory_order_relaxed))
+    ;
+}
+
 /* Takes note of a finished write: for flushes and for those who watch the node's bytes. */
 void bg_io_wrote(BgNode *node);
 

@@ -1,5 +1,7 @@
 #include "graph/node.h"
 
+#include "graph/stats.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -51,6 +53,7 @@ void bg_node_free(BgNode *node)
   g_free(node->settle_failure);
   bg_node_state_clear(&node->state);
   bg_bitmaps_free(node->host.bitmaps);
+  bg_stats_free(node->stats);
   bg_ranges_clear(&node->ranges);
   bg_ranges_clear(&node->coded);
   bg_gate_clear(&node->errands);

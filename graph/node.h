@@ -81,6 +81,8 @@ struct BgNode {
   BgRanges ranges;
   BgRanges coded; /* units of encoded extents: readers share, who writes in place is alone; taken after `ranges` */
   atomic_uint_fast64_t written, flushed; /* counts of writes, for needless flushes */
+  atomic_uint_fast64_t written_up_to;    /* see stats.h */
+  struct BgStats *_Atomic stats;         /* NULL: nobody asked anything of it yet */
   struct BgBeforeWrite *before_write;    /* by requests inside a gate; NULL: nobody */
   atomic_bool corrupt;
   atomic_bool snapshots_changed; /* its views are not those of its snapshots any more */

@@ -74,5 +74,7 @@ int bg_io_pwritev_special_as_is(BgNode *node, const struct iovec *iov, int iovcn
   int result = write_parts(node, iov, iovcnt, offset, (uint64_t)size);
   bg_ranges_unlock(&node->ranges, &range);
   bg_io_wrote(node);
+  if (result == 0)
+    bg_io_wrote_up_to(node, offset + length);
   return result;
 }

@@ -2,11 +2,13 @@
 
 #include "drivers/iov.h"
 #include "graph/change.h"
+#include "graph/events.h"
 #include "graph/freeze.h"
 #include "graph/io.h"
 #include "graph/map.h"
 #include "graph/passthrough.h"
 #include "graph/state.h"
+#include "graph/stats.h"
 
 #include <errno.h>
 
@@ -172,6 +174,44 @@ void bg_request_end(BgRequest *request)
   bg_gate_leave(&request->user->gate);
 }
 
+/* ── requests that are counted, and told of where they fail: those of jobs are not, for they tell of themselves ── */
+
+static int64_t nanoseconds(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* Refused before the storage was asked. */
+static int invalid(const BgRequest *request, BgStatsKind kind, int refusal)
+{
+  if (!request->user->hold.freeze)
+    bg_stats_add_invalid(request->user->hold.node, request->token, kind);
+  return refusal;
+}
+
+/* Done: `result` is bytes or -errno, and returned. */
+static ssize_t counted(const BgRequest *request, BgStatsKind kind, int64_t began, ssize_t result)
+{
+  BgNode *node = request->user->hold.node;
+  if (request->user->hold.freeze)
+    return result;
+  if (result == -EOPNOTSUPP)
+    return invalid(request, kind, -EOPNOTSUPP);
+  bg_stats_add(node, request->token, kind, result, nanoseconds() - began);
+  if (G_UNLIKELY(result < 0))
+    bg_events_io_error(node, kind == BG_STATS_READ, (int)-result);
+  return result;
+}
+
+/* The same where a result of 0 stands for all `length` bytes. */
+static int counted_whole(const BgRequest *request, BgStatsKind kind, int64_t began, int result, uint64_t length)
+{
+  counted(request, kind, began, result ? result : (ssize_t)length);
+  return result;
+}
+
 typedef int VectorCall(BgNode *node, const struct iovec *iov, int iovcnt, uint64_t offset);
 
 /* Calls `call` for the first `length` bytes of the vector, in vectors no longer than the core takes. Bytes done, or the first error if
@@ -197,15 +237,16 @@ static ssize_t in_batches(BgNode *node, const struct iovec *iov, int iovcnt, uin
 
 ssize_t bg_user_preadv(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
+  int64_t began = nanoseconds();
   g_auto(BgRequest) request = bg_request_begin(user);
   BgNode *node = user->hold.node;
   int64_t size = bg_node_size_inside(node);
   if (size < 0)
-    return (ssize_t)size;
+    return counted(&request, BG_STATS_READ, began, (ssize_t)size);
   if (offset >= (uint64_t)size)
     return 0;
   uint64_t length = MIN(bg_iov_length(iov, iovcnt), (uint64_t)size - offset);
-  return in_batches(node, iov, iovcnt, offset, length, bg_io_preadv);
+  return counted(&request, BG_STATS_READ, began, in_batches(node, iov, iovcnt, offset, length, bg_io_preadv));
 }
 
 /* What every change of a range asks first: 0 or -errno. */
@@ -216,26 +257,30 @@ static int check_change(const BgUser *user, BgPerm perm, uint64_t offset, uint64
   return offset > INT64_MAX || length > INT64_MAX - offset ? -EFBIG : 0;
 }
 
-/* `*full`: there was no space for new data. */
+/* `*full`: there was no space for new data, which is not the answer yet. NULL: it is. */
 static ssize_t write_once(BgUser *user, const struct iovec *iov, int iovcnt, uint64_t offset, bool *full)
 {
+  int64_t began = nanoseconds();
   g_auto(BgRequest) request = bg_request_begin(user);
   BgNode *node = user->hold.node;
   uint64_t length = bg_iov_length(iov, iovcnt);
   int refusal = check_change(user, BG_PERM_WRITE | BG_PERM_WRITE_UNCHANGED, offset, length);
   if (refusal)
-    return refusal;
+    return invalid(&request, BG_STATS_WRITE, refusal);
   if (!node->limits.grows) {
     int64_t size = bg_node_size_inside(node);
     if (size < 0)
-      return (ssize_t)size;
+      return counted(&request, BG_STATS_WRITE, began, (ssize_t)size);
     if (length && offset >= (uint64_t)size)
-      return -ENOSPC;
+      return invalid(&request, BG_STATS_WRITE, -ENOSPC);
     length = MIN(length, (uint64_t)size - offset);
   }
   ssize_t done = in_batches(node, iov, iovcnt, offset, length, bg_io_pwritev);
-  *full = done == -ENOSPC;
-  return done;
+  if (full && done == -ENOSPC) {
+    *full = true;
+    return done;
+  }
+  return counted(&request, BG_STATS_WRITE, began, done);
 }
 
 /* Space that was freed comes back once that is durable, and then once no request is left that began before, this one included: so
@@ -244,28 +289,36 @@ ssize_t bg_user_pwritev(BgUser *user, const struct iovec *iov, int iovcnt, uint6
 {
   bool full = false;
   ssize_t done = write_once(user, iov, iovcnt, offset, &full);
-  if (!full || bg_user_write_back(user) || bg_user_write_back(user))
+  if (!full)
     return done;
-  return write_once(user, iov, iovcnt, offset, &full);
+  for (int step = 0; step < 2; step++)
+    bg_user_write_back(user);
+  return write_once(user, iov, iovcnt, offset, NULL);
 }
 
 int bg_user_zero(BgUser *user, uint64_t offset, uint64_t length, BgUserZero flags)
 {
+  int64_t began = nanoseconds();
   g_auto(BgRequest) request = bg_request_begin(user);
+  bool unmaps = flags & BG_USER_ZERO_MAY_UNMAP;
+  BgStatsKind kind = unmaps ? BG_STATS_UNMAP : BG_STATS_WRITE;
   int refusal = check_change(user, BG_PERM_WRITE, offset, length);
   if (refusal)
-    return refusal;
-  return bg_io_zero(user->hold.node, offset, length, flags & BG_USER_ZERO_MAY_UNMAP ? BG_ZERO_MAY_UNMAP : BG_ZERO_NONE,
-                    !(flags & BG_USER_ZERO_NO_FALLBACK));
+    return invalid(&request, kind, refusal);
+  int result = bg_io_zero(user->hold.node, offset, length, unmaps ? BG_ZERO_MAY_UNMAP : BG_ZERO_NONE,
+                          !(flags & BG_USER_ZERO_NO_FALLBACK));
+  return counted_whole(&request, kind, began, result, length);
 }
 
 int bg_user_discard(BgUser *user, uint64_t offset, uint64_t length)
 {
+  int64_t began = nanoseconds();
   g_auto(BgRequest) request = bg_request_begin(user);
   int refusal = check_change(user, BG_PERM_WRITE, offset, length);
   if (refusal)
-    return refusal;
-  return bg_io_discard(user->hold.node, offset, length);
+    return invalid(&request, BG_STATS_UNMAP, refusal);
+  int result = bg_io_discard(user->hold.node, offset, length);
+  return counted_whole(&request, BG_STATS_UNMAP, began, result, length);
 }
 
 int bg_user_write_back(BgUser *user)
@@ -277,9 +330,10 @@ int bg_user_write_back(BgUser *user)
 
 int bg_user_flush(BgUser *user)
 {
+  int64_t began = nanoseconds();
   g_auto(BgRequest) request = bg_request_begin(user);
   bg_passthrough_note(user);
-  return bg_io_flush(user->hold.node);
+  return (int)counted(&request, BG_STATS_FLUSH, began, bg_io_flush(user->hold.node));
 }
 
 /* Bytes from `offset` to the node's end, more than 0; -ENXIO where that is passed. */

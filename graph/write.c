@@ -246,6 +246,8 @@ int bg_io_pwritev_as_is(BgNode *node, const struct iovec *iov, int iovcnt, uint6
   Write write = {node, iov, iovcnt, offset, length, 0};
   int result = node->driver->pwritev ? bg_align_pwritev(node, iov, iovcnt, offset) : write_mapped(&write);
   bg_io_wrote(node);
+  if (result == 0)
+    bg_io_wrote_up_to(node, offset + length);
   return result;
 }
 

@@ -138,6 +138,8 @@ int bg_io_zero(BgNode *node, uint64_t offset, uint64_t length, BgZeroFlags flags
     flags &= ~BG_ZERO_MAY_UNMAP;
   int result = node->driver->zero ? zero_by_driver(node, offset, length, (uint64_t)size, flags, fallback)
                                   : zero_below(node, offset, length, flags, fallback);
+  if (result == 0)
+    bg_io_wrote_up_to(node, offset + length);
   return result == -ENOTSUP ? -EOPNOTSUPP : result;
 }
 
