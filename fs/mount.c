@@ -35,6 +35,8 @@ typedef struct Mount {
   BgfsFanOut listeners;
   BgfsQmpServer *qmp; /* NULL: nobody asked for it */
   BgfsQmpEvents *events;
+  atomic_bool quit; /* asked for over the control socket */
+  atomic_bool shutdown_told;
 } Mount;
 
 static void print_error(const GError *error)
@@ -58,6 +60,16 @@ static void on_first_open(void *data)
   bgfs_session_raise_read_ahead(mount->session);
 }
 
+static void tell_shutdown(Mount *mount, const char *reason)
+{
+  if (atomic_exchange(&mount->shutdown_told, true))
+    return;
+  JsonObject *data = json_object_new();
+  json_object_set_boolean_member(data, "guest", FALSE);
+  json_object_set_string_member(data, "reason", reason);
+  bgfs_qmp_events_add(mount->events, "SHUTDOWN", data);
+}
+
 /* Before the mount stands there is nothing to clean up: nothing was written. The first signal then takes the mount
  * away and lets open files finish, the second one does not wait for them. */
 static void on_signal(void *data, int signal)
@@ -69,6 +81,7 @@ static void on_signal(void *data, int signal)
     _exit(EXIT_FAILURE);
   }
   if (mount->session && mount->signals_seen++ == 0) {
+    tell_shutdown(mount, atomic_load(&mount->quit) ? "host-qmp-quit" : "host-signal");
     bg_graph_hurry(mount->fs.graph, SILENCE);
     bgfs_session_detach(mount->session);
   } else if (mount->session) {
@@ -118,7 +131,8 @@ static bool open_socket(Mount *mount, GError **error)
 /* As a signal would. */
 static void on_quit(void *data)
 {
-  (void)data;
+  Mount *mount = data;
+  atomic_store(&mount->quit, true);
   kill(getpid(), SIGTERM);
 }
 
@@ -130,7 +144,8 @@ static bool start_qmp(Mount *mount)
                                .closing = mount->fs.closing,
                                .mountpoint = mount->mountpoint,
                                .secrets = mount->options->secrets,
-                               .quit = on_quit};
+                               .quit = on_quit,
+                               .quit_data = mount};
   if (!mount->qmp)
     return true;
   return bgfs_qmp_events_start(mount->events, mount->qmp, mount->fs.graph) &&
@@ -139,8 +154,9 @@ static bool start_qmp(Mount *mount)
 
 static void stop_qmp(Mount *mount)
 {
-  bgfs_qmp_server_stop(mount->qmp);
+  tell_shutdown(mount, "host-ui");
   bgfs_qmp_events_stop(mount->events);
+  bgfs_qmp_server_stop(mount->qmp);
 }
 
 /* ── beginning and end ── */

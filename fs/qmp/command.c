@@ -8,6 +8,7 @@ const BgfsQmpCommand *const *bgfs_qmp_commands(void)
   static const BgfsQmpCommand *const tables[] = {
       bgfs_qmp_control_commands,
       bgfs_qmp_query_commands,
+      bgfs_qmp_stats_commands,
       bgfs_qmp_node_commands,
       bgfs_qmp_image_commands,
       bgfs_qmp_bitmap_commands,

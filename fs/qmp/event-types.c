@@ -61,6 +61,34 @@ static const BgfsQmpMember error_members[] = {
 };
 static const BgfsQmpType error = {.kind = BGFS_QMP_OBJECT, .name = "BlockJobError", .members = error_members};
 
+static const BgfsQmpMember io_error_members[] = {
+    {"device", &bgfs_qmp_string, false, "the node"},
+    {"node-name", &bgfs_qmp_string, false, "the node"},
+    {"operation", &bgfs_qmp_string, false, "read or write: also zeros, holes and flushes"},
+    {"action", &bgfs_qmp_string, false, "report: whoever asked got the error"},
+    {"nospace", &bgfs_qmp_bool, false, "whether space is missing"},
+    {"reason", &bgfs_qmp_string, false, "the error, in words"},
+    {NULL},
+};
+static const BgfsQmpType io_error = {.kind = BGFS_QMP_OBJECT, .name = "BlockIoError", .members = io_error_members};
+
+static const BgfsQmpMember corrupted_members[] = {
+    {"device", &bgfs_qmp_string, false, "the node"},
+    {"node-name", &bgfs_qmp_string, false, "the node"},
+    {"msg", &bgfs_qmp_string, false, "what was found, and where"},
+    {"fatal", &bgfs_qmp_bool, false, "whether it had a writer, whose writes fail from now on"},
+    {NULL},
+};
+static const BgfsQmpType corrupted = {
+    .kind = BGFS_QMP_OBJECT, .name = "BlockImageCorrupted", .members = corrupted_members};
+
+static const BgfsQmpMember shutdown_members[] = {
+    {"guest", &bgfs_qmp_bool, false, "false"},
+    {"reason", &bgfs_qmp_string, false, "host-qmp-quit, host-signal, or host-ui: it was unmounted"},
+    {NULL},
+};
+static const BgfsQmpType shutdown = {.kind = BGFS_QMP_OBJECT, .name = "Shutdown", .members = shutdown_members};
+
 const BgfsQmpEventType bgfs_qmp_event_types[] = {
     {"BLOCKGRAPH_NODE_ADDED", &added, "There is a new node, and a file of its name in the mount."},
     {"BLOCKGRAPH_NODE_REMOVED", &removed, "A node is gone, and so is its file."},
@@ -73,5 +101,11 @@ const BgfsQmpEventType bgfs_qmp_event_types[] = {
     {"BLOCK_JOB_COMPLETED", &job, "A job has ended by itself, well or with an error."},
     {"BLOCK_JOB_CANCELLED", &job, "A job was cancelled, and has ended."},
     {"BLOCK_JOB_ERROR", &error, "A job's request failed."},
+    {"BLOCK_IO_ERROR", &io_error,
+     "A program's request to a node's file failed, and it was told so. Each node tells one a second at most: of those "
+     "that follow within it, the last, when it is over."},
+    {"BLOCK_IMAGE_CORRUPTED", &corrupted,
+     "An image was found to contradict itself. It can be read, and takes no writer any more until it is repaired."},
+    {"SHUTDOWN", &shutdown, "The mount begins to end. Files that are open may be served for a while."},
     {NULL},
 };

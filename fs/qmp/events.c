@@ -1,17 +1,21 @@
 #include "fs/qmp/events.h"
 
+#include "drivers/clock.h"
 #include "fs/image-info.h"
 #include "fs/qmp/job-info.h"
 #include "fs/qmp/message.h"
+#include "fs/qmp/throttle.h"
 
 #include <errno.h>
 
-typedef enum { ADDED, REMOVED, STATE, OTHER } Kind;
+typedef enum { ADDED, REMOVED, STATE, IO_ERROR, OTHER } Kind;
 
 typedef struct News {
   Kind kind;
   BgNode *node;     /* NULL: OTHER */
   int64_t time;     /* µs since the epoch */
+  bool reading;     /* IO_ERROR */
+  int error;        /* IO_ERROR: an errno */
   const char *name; /* OTHER: the event as it is to be told */
   JsonObject *data; /* likewise */
 } News;
@@ -21,10 +25,11 @@ struct BgfsQmpEvents {
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  GQueue queue;       /* (lock) News * */
-  GHashTable *states; /* (lock) nodes whose STATE is in the queue */
-  bool running;       /* (lock) */
-  GHashTable *told;   /* BgNode * to char *: the state that was told last; the thread's */
+  GQueue queue;            /* (lock) News * */
+  GHashTable *states;      /* (lock) nodes whose STATE is in the queue */
+  BgfsQmpThrottle *errors; /* (lock) IO_ERROR that are held back */
+  bool running;            /* (lock) */
+  GHashTable *told;        /* BgNode * to char *: the state that was told last; the thread's */
 };
 
 /* ── taking note ── */
@@ -37,24 +42,16 @@ static void news_free(gpointer data)
   g_free(news);
 }
 
-/* Under the lock. */
-static bool is_wanted(BgfsQmpEvents *events, const News *news)
-{
-  return events->running && (news->kind != STATE || g_hash_table_add(events->states, news->node));
-}
-
 /* Takes `news`. */
 static void queue(BgfsQmpEvents *events, News *news)
 {
   pthread_mutex_lock(&events->lock);
-  bool wanted = is_wanted(events, news);
-  if (wanted) {
-    g_queue_push_tail(&events->queue, news);
-    pthread_cond_signal(&events->changed);
-  }
-  pthread_mutex_unlock(&events->lock);
-  if (!wanted)
+  if (!events->running || (news->kind == STATE && !g_hash_table_add(events->states, news->node)))
     news_free(news);
+  else if (news->kind != IO_ERROR || bgfs_qmp_throttle_pass(events->errors, news->node, news, g_get_monotonic_time()))
+    g_queue_push_tail(&events->queue, news);
+  pthread_cond_signal(&events->changed);
+  pthread_mutex_unlock(&events->lock);
 }
 
 static void note(BgfsQmpEvents *events, Kind kind, BgNode *node)
@@ -86,6 +83,23 @@ static void on_state(void *data, BgNode *node)
   note(data, STATE, node);
 }
 
+static void on_io_error(void *data, BgNode *node, bool reading, int error)
+{
+  News *news = g_new0(News, 1);
+  *news = (News){.kind = IO_ERROR, .node = node, .time = g_get_real_time(), .reading = reading, .error = error};
+  queue(data, news);
+}
+
+static void on_corrupted(void *data, BgNode *node, const char *message, bool fatal)
+{
+  JsonObject *told = json_object_new();
+  bgfs_json_set_text(told, "device", bg_node_name(node));
+  bgfs_json_set_text(told, "node-name", bg_node_name(node));
+  bgfs_json_set_text(told, "msg", message);
+  json_object_set_boolean_member(told, "fatal", fatal);
+  bgfs_qmp_events_add(data, "BLOCK_IMAGE_CORRUPTED", told);
+}
+
 static void on_job(void *data, const BgJobEvent *event)
 {
   bgfs_qmp_events_add(data, bgfs_qmp_job_event_name(event), bgfs_qmp_job_event_data(event));
@@ -95,6 +109,8 @@ const BgListener bgfs_qmp_events_listener = {
     .state_changed = on_state,
     .node_added = on_added,
     .node_removed = on_removed,
+    .io_error = on_io_error,
+    .image_corrupted = on_corrupted,
     .job_event = on_job,
 };
 
@@ -140,25 +156,56 @@ static bool describe_node(BgfsQmpEvents *events, const News *news, JsonObject *d
   return changed || news->kind == ADDED;
 }
 
+static void describe_error(const News *news, JsonObject *data)
+{
+  bgfs_json_set_text(data, "device", bg_node_name(news->node));
+  bgfs_json_set_text(data, "node-name", bg_node_name(news->node));
+  json_object_set_string_member(data, "operation", news->reading ? "read" : "write");
+  json_object_set_string_member(data, "action", "report");
+  json_object_set_boolean_member(data, "nospace", news->error == ENOSPC);
+  json_object_set_string_member(data, "reason", g_strerror(news->error));
+}
+
+/* False: nothing is new. */
+static bool describe(BgfsQmpEvents *events, const News *news, JsonObject *data)
+{
+  if (news->kind == IO_ERROR)
+    describe_error(news, data);
+  return news->kind == IO_ERROR || describe_node(events, news, data);
+}
+
 static void tell(BgfsQmpEvents *events, const News *news)
 {
   static const char *const names[] = {[ADDED] = "BLOCKGRAPH_NODE_ADDED",
                                       [REMOVED] = "BLOCKGRAPH_NODE_REMOVED",
-                                      [STATE] = "BLOCKGRAPH_WRITE_STATE_CHANGED"};
+                                      [STATE] = "BLOCKGRAPH_WRITE_STATE_CHANGED",
+                                      [IO_ERROR] = "BLOCK_IO_ERROR"};
   g_autoptr(JsonObject) data = news->data ? json_object_ref(news->data) : json_object_new();
-  if (news->kind != OTHER && !describe_node(events, news, data))
+  if (news->kind != OTHER && !describe(events, news, data))
     return;
   g_autofree char *event = bgfs_qmp_event(news->kind == OTHER ? news->name : names[news->kind], data, news->time);
   bgfs_qmp_server_tell(events->server, event);
 }
 
-/* The next; NULL when the thread shall end. */
+/* Under the lock. */
+static void wait_for_news(BgfsQmpEvents *events)
+{
+  int64_t due = bgfs_qmp_throttle_due(events->errors);
+  struct timespec until = bg_clock_at(due);
+  if (due == INT64_MAX)
+    pthread_cond_wait(&events->changed, &events->lock);
+  else
+    pthread_cond_timedwait(&events->changed, &events->lock, &until);
+}
+
+/* The next; NULL when the thread shall end. What was queued before that is told. */
 static News *next(BgfsQmpEvents *events)
 {
+  News *news;
   pthread_mutex_lock(&events->lock);
-  while (events->running && g_queue_is_empty(&events->queue))
-    pthread_cond_wait(&events->changed, &events->lock);
-  News *news = events->running ? g_queue_pop_head(&events->queue) : NULL;
+  while (!(news = g_queue_pop_head(&events->queue)) &&
+         !(news = bgfs_qmp_throttle_take(events->errors, g_get_monotonic_time())) && events->running)
+    wait_for_news(events);
   if (news && news->kind == STATE)
     g_hash_table_remove(events->states, news->node);
   pthread_mutex_unlock(&events->lock);
@@ -179,8 +226,9 @@ BgfsQmpEvents *bgfs_qmp_events_new(void)
 {
   BgfsQmpEvents *events = g_new0(BgfsQmpEvents, 1);
   pthread_mutex_init(&events->lock, NULL);
-  pthread_cond_init(&events->changed, NULL);
+  bg_clock_cond_init(&events->changed);
   events->states = g_hash_table_new(NULL, NULL);
+  events->errors = bgfs_qmp_throttle_new(news_free);
   events->told = g_hash_table_new_full(NULL, NULL, NULL, g_free);
   return events;
 }
@@ -191,6 +239,7 @@ void bgfs_qmp_events_free(BgfsQmpEvents *events)
     return;
   g_queue_clear_full(&events->queue, news_free);
   g_hash_table_unref(events->states);
+  bgfs_qmp_throttle_free(events->errors);
   g_hash_table_unref(events->told);
   pthread_cond_destroy(&events->changed);
   pthread_mutex_destroy(&events->lock);

@@ -19,7 +19,7 @@ extern const BgListener bgfs_qmp_events_listener;
 
 /* Before this, and after stop, what happens is dropped. False: errno. */
 bool bgfs_qmp_events_start(BgfsQmpEvents *events, BgfsQmpServer *server, BgGraph *graph);
-/* Returns when nothing is being told any more. NULL, and what was never started, are fine. */
+/* Tells what happened until now; nothing more is told when it returns. NULL, and what was never started, are fine. */
 void bgfs_qmp_events_stop(BgfsQmpEvents *events);
 
 #endif

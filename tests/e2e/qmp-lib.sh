@@ -8,6 +8,12 @@ connect_client() {
   own_processes+=("$client_PID")
 }
 
+disconnect_client() {
+  local pid=$client_PID
+  exec {client[1]}>&-
+  wait "$pid" || true
+}
+
 # qmp REQUEST…: each NAME, or NAME ARGUMENTS. What is answered to the last is in $answer; fails if that is an error.
 answer=
 qmp() {
