@@ -89,6 +89,23 @@ static const char *const references[] = {"base",      "sub/base",      "../outsi
                                          "loop",      "/etc/passwd",   "file:base",  "json:{\"a\":\"b\"}",
                                          "nbd://h/x", "./sub/../base", "sub//",      "a\nb\\c"};
 
+/* What a client of the control socket sends: see fuzz-qmp.c. */
+static const char *const requests[] = {
+    "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"query-version\",\"id\":{\"a\":[1,2.5,null]}}",
+    "{'execute':'block-dirty-bitmap-add','arguments':{'node':'n','name':'b','granularity':65536}}"
+    "{'execute':'block-dirty-bitmap-merge','arguments':{'node':'n','target':'b','bitmaps':['b',{'node':'n','name':'b'}]"
+    "}}",
+    "{\"execute\":\"transaction\",\"arguments\":{\"actions\":["
+    "{\"type\":\"block-dirty-bitmap-add\",\"data\":{\"node\":\"n\",\"name\":\"b\",\"disabled\":true}},"
+    "{\"type\":\"block-dirty-bitmap-clear\",\"data\":{\"node\":\"n\",\"name\":\"b\"}},"
+    "{\"type\":\"abort\",\"data\":{}}],\"properties\":{}}}",
+    "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"qcow2\",\"node-name\":\"d\",\"file\":{\"driver\":"
+    "\"file\",\"filename\":\"a\\u0020b\"},\"backing\":null,\"cache\":{\"direct\":true}}}",
+    "{\"execute\":\"blockdev-reopen\",\"arguments\":{\"options\":[{\"driver\":\"raw\",\"node-name\":\"n\",\"file\":"
+    "{\"driver\":\"null-co\",\"size\":5}}]}}",
+    "[[[[]]]] nonsense\n\xff{\"execute\":\"block_resize\",\"arguments\":{\"node-name\":\"n\",\"size\":1048576}}",
+};
+
 /* Storage of 4 KiB, two windows, calls: see fuzz-raw.c. */
 static const char raw_calls[] = "\x10\x00"
                                 "\x00\x02\x00\x00\x08\x00"
@@ -247,6 +264,8 @@ int main(int argc, char **argv)
   put(argv[1], "raw", 0, raw_calls, sizeof raw_calls - 1);
   for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++)
     put(argv[1], "blockdev", i, arguments[i], strlen(arguments[i]));
+  for (size_t i = 0; i < G_N_ELEMENTS(requests); i++)
+    put(argv[1], "qmp", i, requests[i], strlen(requests[i]));
   for (size_t i = 0; i < G_N_ELEMENTS(references); i++)
     put(argv[1], "reference", i, references[i], strlen(references[i]));
   return 0;
