@@ -226,6 +226,15 @@ struct BgDriver {
    * caller's. May read the image. NULL, as an answer too: none. */
   GPtrArray *(*kept_bitmaps)(void *instance);
 
+  /* What the image keeps is stored when it becomes read-only; until then a crash leaves a bitmap that is not to be trusted, or none. The node is
+   * writable, and the core holds it alone. All NULL: it keeps none but what kept_bitmaps tells of, and those cannot be changed.
+   * keep: a new one, which is in BgHost.bitmaps already, shall be kept. On failure nothing changed.
+   * touch: one is about to change other than by marks of writers (to be cleared, removed …): durable when this returns true.
+   * forget: one that was touched is kept no more. */
+  bool (*bitmap_keep)(void *instance, BgBitmap *bitmap, GError **error);
+  bool (*bitmap_touch)(void *instance, const char *name, GError **error);
+  void (*bitmap_forget)(void *instance, const char *name);
+
   /* PROTOCOL: the host file's stat, or one whose owner and mode say who could reach the storage by himself; -errno where there is
    * none. NULL: no host file. Never blocks. */
   int (*host_stat)(void *instance, struct stat *st);

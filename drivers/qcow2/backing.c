@@ -2,129 +2,48 @@
  *
  * Where it can be so (an image that had a backing file of a format with a name of about that length, which is the usual case) the new name is
  * written beside the old one first, and then one sector names it: no torn write can be seen. Else it is one write of the header's area. */
-#include "drivers/qcow2/image.h"
+#include "drivers/qcow2/head.h"
 
 #include <errno.h>
-
-enum { SECTOR = 512 };
-
-/* The first cluster, in memory. */
-typedef struct Head {
-  uint8_t *bytes;
-  size_t size;          /* of the cluster */
-  size_t first;         /* where extensions begin */
-  size_t end;           /* behind the last one, its end mark included */
-  bool marked;          /* there is an end mark */
-  size_t format_at;     /* the extension with the backing file's format; 0: there is none */
-  size_t format_padded; /* bytes of its data, padded */
-  size_t name_at, name_length;
-} Head;
-
-static void head_clear(Head *head)
-{
-  g_free(head->bytes);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Head, head_clear)
-
-static size_t padded(size_t length)
-{
-  return (length + 7) & ~(size_t)7;
-}
-
-/* The header was checked when the image was opened, and nobody else writes it. */
-static void find_extensions(Head *head)
-{
-  size_t limit = head->name_at ? head->name_at : head->size, at = head->first;
-  while (!head->marked && at + 8 <= limit) {
-    uint32_t type = qcow2_get32(head->bytes + at);
-    size_t length = padded(qcow2_get32(head->bytes + at + 4));
-    head->marked = type == QCOW2_EXT_END;
-    if (type == QCOW2_EXT_BACKING_FORMAT) {
-      head->format_at = at;
-      head->format_padded = length;
-    }
-    at += 8 + (head->marked ? 0 : MIN(length, limit - at - 8));
-  }
-  head->end = at;
-}
-
-static int head_read(Qcow2 *q, Head *head)
-{
-  *head = (Head){.size = q->cluster_size, .first = q->header.header_length};
-  head->bytes = g_try_malloc(head->size);
-  int r = head->bytes ? bg_child_pread(q->file, head->bytes, head->size, 0) : -ENOMEM;
-  if (r < 0)
-    return r;
-  head->name_at = qcow2_get64(head->bytes + QCOW2_H_BACKING_OFFSET);
-  head->name_length = qcow2_get32(head->bytes + QCOW2_H_BACKING_SIZE);
-  find_extensions(head);
-  return 0;
-}
 
 static size_t put_extension(uint8_t *at, uint32_t type, const char *text)
 {
   size_t length = strlen(text);
   qcow2_put32(at, type);
   qcow2_put32(at + 4, (uint32_t)length);
-  memset(at + 8, 0, padded(length));
+  memset(at + 8, 0, qcow2_head_padded(length));
   memcpy(at + 8, text, length);
-  return 8 + padded(length);
-}
-
-static void put_name(Head *head, size_t at, const char *file)
-{
-  head->name_at = at;
-  head->name_length = strlen(file);
-  memcpy(head->bytes + at, file, head->name_length);
-  qcow2_put64(head->bytes + QCOW2_H_BACKING_OFFSET, at);
-  qcow2_put32(head->bytes + QCOW2_H_BACKING_SIZE, (uint32_t)head->name_length);
+  return 8 + qcow2_head_padded(length);
 }
 
 /* ── beside the old name ── */
 
-/* Where a name of that length lies neither on the extensions nor on the old name; 0: nowhere. */
-static size_t place_beside(const Head *head, size_t length)
-{
-  size_t first = padded(head->end), after = MAX(first, padded(head->name_at + head->name_length));
-  if (!head->name_at || first + length <= head->name_at)
-    after = first;
-  return after + length <= head->size ? after : 0;
-}
-
 /* Whether all but the name changes within the first sector. */
-static bool fits_first_sector(const Head *head, const char *format)
+static bool fits_first_sector(const Qcow2Head *head, const char *format)
 {
-  return head->marked && head->format_at && head->format_padded == padded(strlen(format)) &&
-         head->format_at + 8 + head->format_padded <= SECTOR;
+  return head->marked && head->format_at && head->format_padded == qcow2_head_padded(strlen(format)) &&
+         head->format_at + 8 + head->format_padded <= QCOW2_SECTOR;
 }
 
-static int write_sector(Qcow2 *q, const Head *head)
+static int write_beside(Qcow2 *q, Qcow2Head *head, size_t at, const char *file, const char *format)
 {
-  int r = bg_child_pwrite(q->file, head->bytes, SECTOR, 0);
-  return r == 0 ? q->file->ops->flush(q->file) : r;
-}
-
-static int write_beside(Qcow2 *q, Head *head, size_t at, const char *file, const char *format)
-{
-  put_name(head, at, file);
+  qcow2_head_put_name(head, at, file, strlen(file));
   put_extension(head->bytes + head->format_at, QCOW2_EXT_BACKING_FORMAT, format);
-  int r = bg_child_pwrite(q->file, head->bytes + at, head->name_length, at);
-  if (r == 0)
-    r = q->file->ops->flush(q->file);
-  return r == 0 ? write_sector(q, head) : r;
+  int r = qcow2_head_write(q, head, at, head->name_length);
+  return r == 0 ? qcow2_head_write(q, head, 0, QCOW2_SECTOR) : r;
 }
 
 /* The format stays, and is that of nothing. */
-static int write_none(Qcow2 *q, Head *head)
+static int write_none(Qcow2 *q, Qcow2Head *head)
 {
   memset(head->bytes + QCOW2_H_BACKING_OFFSET, 0, 12);
-  return write_sector(q, head);
+  return qcow2_head_write(q, head, 0, QCOW2_SECTOR);
 }
 
 /* ── all of it ── */
 
 /* The extensions other than that of the format, from `from`, the end mark aside. */
-static size_t copy_others(const Head *old, uint8_t *to)
+static size_t copy_others(const Qcow2Head *old, uint8_t *to)
 {
   size_t end = old->marked ? old->end - 8 : old->end, before = end, after = end;
   if (old->format_at) {
@@ -136,28 +55,28 @@ static size_t copy_others(const Head *old, uint8_t *to)
   return (before - old->first) + (end - after);
 }
 
-static int write_all(Qcow2 *q, Head *old, const char *file, const char *format)
+static int write_all(Qcow2 *q, Qcow2Head *old, const char *file, const char *format)
 {
-  size_t others = old->end - old->first, most = old->first + others + 16 + padded(strlen(format)) + strlen(file);
+  size_t others = old->end - old->first,
+         most = old->first + others + 16 + qcow2_head_padded(strlen(format)) + strlen(file);
   if (most > old->size)
     return -ENOSPC;
-  g_auto(Head) head = *old;
+  g_auto(Qcow2Head) head = *old;
   head.bytes = g_memdup2(old->bytes, old->size);
   size_t at = head.first;
   at += put_extension(head.bytes + at, QCOW2_EXT_BACKING_FORMAT, format);
   at += copy_others(old, head.bytes + at);
   memset(head.bytes + at, 0, 8);
-  put_name(&head, at + 8, file);
-  int r = bg_child_pwrite(q->file, head.bytes, head.name_at + head.name_length, 0);
-  return r == 0 ? q->file->ops->flush(q->file) : r;
+  qcow2_head_put_name(&head, at + 8, file, strlen(file));
+  return qcow2_head_write(q, &head, 0, head.name_at + head.name_length);
 }
 
 /* ── the call ── */
 
 /* The extension that tells of bitmaps may have moved. */
-static void find_bitmaps(Qcow2Header *header, const Head *head)
+static void find_bitmaps(Qcow2Header *header, const Qcow2Head *head)
 {
-  for (size_t at = head->first; at + 8 <= head->end; at += 8 + padded(qcow2_get32(head->bytes + at + 4)))
+  for (size_t at = head->first; at + 8 <= head->end; at += 8 + qcow2_head_padded(qcow2_get32(head->bytes + at + 4)))
     if (qcow2_get32(head->bytes + at) == QCOW2_EXT_BITMAPS)
       header->bitmaps_at = at + 8;
 }
@@ -165,18 +84,18 @@ static void find_bitmaps(Qcow2Header *header, const Head *head)
 /* header_lock held. */
 static int change(Qcow2 *q, const char *file, const char *format)
 {
-  g_auto(Head) head = {0};
-  int r = head_read(q, &head);
+  g_auto(Qcow2Head) head = {0};
+  int r = qcow2_head_read(q, &head);
   if (r < 0)
     return r;
   if (!file)
     return write_none(q, &head);
-  size_t beside = place_beside(&head, strlen(file));
+  size_t beside = qcow2_head_place_beside(&head, head.end, strlen(file));
   if (beside && fits_first_sector(&head, format))
     return write_beside(q, &head, beside, file, format);
   r = write_all(q, &head, file, format);
-  g_auto(Head) written = {0};
-  if (r == 0 && head_read(q, &written) == 0)
+  g_auto(Qcow2Head) written = {0};
+  if (r == 0 && qcow2_head_read(q, &written) == 0)
     find_bitmaps(&q->header, &written);
   return r;
 }

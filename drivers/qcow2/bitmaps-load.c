@@ -47,6 +47,25 @@ static bool read_table(Qcow2 *q, Qcow2Bitmap *bitmap, GHashTable *named, GError 
   return true;
 }
 
+/* The clusters of all tables but one that are known. */
+static GHashTable *named_by_others(const Qcow2 *q, const Qcow2Bitmap *but)
+{
+  GHashTable *named = g_hash_table_new(NULL, NULL);
+  for (uint32_t i = 0; i < q->bitmaps.count; i++) {
+    const Qcow2Bitmap *bitmap = &q->bitmaps.list[i];
+    for (uint32_t j = 0; bitmap != but && bitmap->table && j < bitmap->table_entries; j++)
+      if (qcow2_entry_offset(bitmap->table[j]))
+        g_hash_table_add(named, GSIZE_TO_POINTER(qcow2_entry_offset(bitmap->table[j]) >> q->cluster_bits));
+  }
+  return named;
+}
+
+bool qcow2_bitmaps_load_table(Qcow2 *q, Qcow2Bitmap *bitmap)
+{
+  g_autoptr(GHashTable) named = named_by_others(q, bitmap);
+  return read_table(q, bitmap, named, NULL);
+}
+
 static bool read_bits(Qcow2 *q, const Qcow2Bitmap *bitmap, GError **error)
 {
   g_autofree uint8_t *bytes = g_try_malloc(q->cluster_size);

@@ -5,19 +5,46 @@
 #include <errno.h>
 #include <inttypes.h>
 
+static void clear_one(Qcow2Bitmap *bitmap)
+{
+  g_free(bitmap->name);
+  g_free(bitmap->unfit);
+  g_free(bitmap->table);
+}
+
 void qcow2_bitmaps_clear(Qcow2Bitmaps *bitmaps)
 {
-  for (uint32_t i = 0; i < bitmaps->count; i++) {
-    g_free(bitmaps->list[i].name);
-    g_free(bitmaps->list[i].unfit);
-    g_free(bitmaps->list[i].table);
-  }
+  for (uint32_t i = 0; i < bitmaps->count; i++)
+    clear_one(&bitmaps->list[i]);
   g_free(bitmaps->list);
   g_free(bitmaps->directory);
   g_free(bitmaps->damage);
   if (bitmaps->dropped)
     g_array_unref(bitmaps->dropped);
   *bitmaps = (Qcow2Bitmaps){0};
+}
+
+void qcow2_bitmaps_compact(Qcow2Bitmaps *bitmaps)
+{
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < bitmaps->count; i++) {
+    if (bitmaps->list[i].gone && !bitmaps->list[i].listed)
+      clear_one(&bitmaps->list[i]);
+    else
+      bitmaps->list[kept++] = bitmaps->list[i];
+  }
+  bitmaps->count = kept;
+}
+
+uint64_t qcow2_bitmap_entry_size(const Qcow2Bitmaps *bitmaps, const Qcow2Bitmap *bitmap)
+{
+  uint64_t bytes = QCOW2_BITMAP_SIZE + strlen(bitmap->name);
+  if (bitmap->listed) {
+    const uint8_t *entry = bitmaps->directory + bitmap->at;
+    bytes = QCOW2_BITMAP_SIZE + (uint64_t)qcow2_get16(entry + QCOW2_BITMAP_NAME_SIZE) +
+            qcow2_get32(entry + QCOW2_BITMAP_EXTRA_SIZE);
+  }
+  return (bytes + 7) & ~UINT64_C(7);
 }
 
 uint64_t qcow2_bitmap_entries_for(uint64_t size, unsigned granularity_bits, unsigned cluster_bits)
@@ -93,10 +120,12 @@ static bool read_entry(const Reading *reading, uint64_t *at)
     return false;
   Qcow2Bitmap *bitmap = &into->list[into->count++];
   bitmap->name = qcow2_printable(entry + QCOW2_BITMAP_SIZE + extra, name);
+  bitmap->listed = true;
   bitmap->at = *at;
   bitmap->table_offset = qcow2_get64(entry + QCOW2_BITMAP_TABLE);
   bitmap->table_entries = qcow2_get32(entry + QCOW2_BITMAP_ENTRIES);
   bitmap->flags = qcow2_get32(entry + QCOW2_BITMAP_FLAGS);
+  bitmap->records = bitmap->flags & QCOW2_BITMAP_AUTO;
   bitmap->type = entry[QCOW2_BITMAP_TYPE];
   bitmap->granularity_bits = entry[QCOW2_BITMAP_GRANULARITY];
   bitmap->placed = is_placed(reading, bitmap);
@@ -173,9 +202,11 @@ bool qcow2_bitmaps_read(BgChild *file, const Qcow2Header *header, Qcow2Bitmaps *
 /* Which of them a change of marks is about: those that are ours, and those (setting) that shall be. */
 static bool concerns(const Qcow2Bitmap *bitmap, bool set, bool all)
 {
+  if (!bitmap->listed)
+    return false;
   if (!set || bitmap->marked)
     return bitmap->marked;
-  return !(bitmap->flags & QCOW2_BITMAP_IN_USE) && (all || bitmap->flags & QCOW2_BITMAP_AUTO);
+  return !(bitmap->flags & QCOW2_BITMAP_IN_USE) && (all || bitmap->touched || bitmap->flags & QCOW2_BITMAP_AUTO);
 }
 
 /* What says of itself that it is in use stays so. */
@@ -186,7 +217,9 @@ static bool is_in_use(const Qcow2Bitmap *bitmap)
 
 static uint32_t flags_with(const Qcow2Bitmap *bitmap, bool in_use)
 {
-  return (bitmap->flags & ~QCOW2_BITMAP_IN_USE) | (in_use ? QCOW2_BITMAP_IN_USE : 0);
+  if (in_use)
+    return bitmap->flags | QCOW2_BITMAP_IN_USE;
+  return (bitmap->flags & ~(QCOW2_BITMAP_IN_USE | QCOW2_BITMAP_AUTO)) | (bitmap->records ? QCOW2_BITMAP_AUTO : 0);
 }
 
 /* Writes the directory from the first to the last mark, whatever memory thinks is there, and makes it durable. Setting marks sets all that
@@ -221,6 +254,7 @@ static void adopt_marks(Qcow2 *q, bool set, bool all)
     if (!concerns(bitmap, set, all))
       continue;
     bitmap->marked = set;
+    bitmap->touched = bitmap->touched && set;
     bitmap->flags = flags_with(bitmap, set);
     qcow2_put32(bitmaps->directory + bitmap->at + QCOW2_BITMAP_FLAGS, bitmap->flags);
   }
@@ -251,6 +285,6 @@ int qcow2_bitmaps_unmark(Qcow2 *q)
 {
   bool any = false;
   for (uint32_t i = 0; i < q->bitmaps.count; i++)
-    any |= q->bitmaps.list[i].marked;
+    any |= concerns(&q->bitmaps.list[i], false, false);
   return any ? change_marks(q, false, false) : 0;
 }

@@ -8,7 +8,8 @@
 /* One of them, as its entry in the directory says. */
 typedef struct Qcow2Bitmap {
   char *name;  /* made printable */
-  uint64_t at; /* of its entry, in the directory */
+  bool listed; /* the directory has an entry for it, at `at` */
+  uint64_t at;
   uint64_t table_offset;
   uint32_t table_entries;
   uint32_t flags; /* as on disk */
@@ -17,7 +18,10 @@ typedef struct Qcow2Bitmap {
   bool placed; /* its table is where one can be: aligned, in the file */
 
   /* While the image is writable. */
-  bool marked;     /* in use by us */
+  bool marked;     /* in use by us; of one that is not listed: that its entry is to be so */
+  bool touched;    /* it was changed other than by writers, or is going to be */
+  bool gone;       /* it shall be kept no more */
+  bool records;    /* as the flags shall say when it is not in use */
   uint64_t *table; /* host byte order; NULL: not loaded */
   BgBitmap *bits;  /* the core's; NULL: not loaded */
 } Qcow2Bitmap;
@@ -37,6 +41,11 @@ typedef struct Qcow2Bitmaps {
 bool qcow2_bitmaps_read(BgChild *file, const Qcow2Header *header, Qcow2Bitmaps *bitmaps, GError **error);
 void qcow2_bitmaps_clear(Qcow2Bitmaps *bitmaps);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Qcow2Bitmaps, qcow2_bitmaps_clear)
+
+/* Bytes of its entry in a directory. */
+uint64_t qcow2_bitmap_entry_size(const Qcow2Bitmaps *bitmaps, const Qcow2Bitmap *bitmap);
+/* Takes those off the list that are gone and not listed. */
+void qcow2_bitmaps_compact(Qcow2Bitmaps *bitmaps);
 
 /* Entries of the table of a bitmap for a disk of `size` bytes. */
 uint64_t qcow2_bitmap_entries_for(uint64_t size, unsigned granularity_bits, unsigned cluster_bits);

@@ -195,10 +195,16 @@ static int settle_metadata(Qcow2 *q)
   return r;
 }
 
+static void restore_dirty(Qcow2Header *header, const void *data)
+{
+  const Change *change = data;
+  header->incompatible |= change->incompatible & QCOW2_INCOMPAT_DIRTY;
+}
+
 /* It stays writable: what is on disk may be left behind again. Marks of bitmaps that cannot be set are owed. */
 static int undo_down(Qcow2 *q, const Change *change)
 {
-  int bitmaps = qcow2_bitmaps_mark(q, false), header = settle_header(q, restore_marks, change);
+  int bitmaps = qcow2_bitmaps_mark(q, false), header = settle_header(q, restore_dirty, change);
   return bitmaps < 0 ? bitmaps : header;
 }
 

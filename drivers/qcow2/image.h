@@ -340,9 +340,12 @@ bool qcow2_l1_compare(Qcow2 *q, const Qcow2Header *header, bool *same, GError **
 bool qcow2_writer_load(Qcow2 *q, const Qcow2Header *header, GError **error);
 void qcow2_writer_drop(Qcow2 *q);
 
-/* ── bitmaps.c, bitmaps-list.c, bitmaps-load.c, bitmaps-store.c ── */
+/* ── bitmaps.c, bitmaps-change.c, bitmaps-header.c, bitmaps-list.c, bitmaps-load.c, bitmaps-store.c ── */
 
 GPtrArray *qcow2_kept_bitmaps(void *instance);
+bool qcow2_bitmap_keep(void *instance, BgBitmap *bits, GError **error);
+bool qcow2_bitmap_touch(void *instance, const char *name, GError **error);
+void qcow2_bitmap_forget(void *instance, const char *name);
 
 /* Marks on disk, durably, each bitmap that is going to differ from it as in use: those that record, or `all`. 0 or -errno; after an error it
  * is owed: nobody may write before it was done. */
@@ -354,6 +357,13 @@ void qcow2_bitmaps_load(Qcow2 *q);
 /* No writer is left, all else is durable: bits to disk, marks off. A bitmap for which this does not work stays in use, and is told of.
  * -errno: the storage fails; again the next time. */
 int qcow2_bitmaps_store(Qcow2 *q);
+/* The table of one that was not loaded, if nobody else can have what it names. */
+bool qcow2_bitmaps_load_table(Qcow2 *q, Qcow2Bitmap *bitmap);
+/* The header names the directory as it is in memory and on disk; durable. 0 or -errno. */
+int qcow2_bitmaps_name(Qcow2 *q);
+bool qcow2_bitmaps_are_named(const Qcow2 *q);
+/* Whether the header has room to name a directory: 0, -ENOSPC or -errno. */
+int qcow2_bitmaps_check_room(Qcow2 *q);
 /* `lock` held: one reference, no metadata. */
 bool qcow2_bitmaps_may_own(Qcow2 *q, uint64_t cluster);
 
