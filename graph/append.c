@@ -1,6 +1,6 @@
 #include "graph/append.h"
 
-#include "graph/change.h"
+#include "graph/step.h"
 
 #include <errno.h>
 
@@ -38,14 +38,26 @@ static bool propose(BgProposal *proposal, const BgAppend *append, GError **error
   return true;
 }
 
-bool bg_graph_append(BgGraph *graph, const BgAppend *appends, size_t count, GError **error)
+typedef struct AppendStep {
+  BgStep step;
+  BgAppend append;
+} AppendStep;
+
+static bool step_propose(BgStep *step, BgProposal *proposal, GError **error)
 {
-  g_auto(BgProposal) proposal;
-  bg_proposal_init(&proposal);
-  bool good = true;
-  bg_graph_lock(graph);
-  for (size_t i = 0; i < count && good; i++)
-    good = propose(&proposal, &appends[i], error);
-  bg_graph_unlock(graph);
-  return good && (count == 0 || bg_change_run(graph, &proposal, error));
+  return propose(proposal, &((AppendStep *)step)->append, error);
+}
+
+static void step_end(BgStep *step, bool done)
+{
+  (void)done;
+  g_free(step);
+}
+
+BgStep *bg_append_step_new(const BgAppend *append)
+{
+  static const BgStepKind kind = {.propose = step_propose, .end = step_end};
+  AppendStep *step = g_new0(AppendStep, 1);
+  *step = (AppendStep){{&kind}, *append};
+  return &step->step;
 }

@@ -9,8 +9,8 @@ typedef struct BgAppend {
   BgNode *overlay; /* has none below it, and can */
 } BgAppend;
 
-/* A change. Each node becomes its overlay's backing disk, and whoever stood on it as a node stands on the overlay from then on; files stay
- * their nodes'. All at one instant, or none: EINVAL in QEMU's words, EBUSY naming who is in the way (a writer of the node, for one). */
-bool bg_graph_append(BgGraph *graph, const BgAppend *appends, size_t count, GError **error);
+/* For transactions (transaction.h). The node becomes its overlay's backing disk, and whoever stood on it as a node stands on the overlay from then
+ * on; files stay their nodes'. EINVAL in QEMU's words, EBUSY naming who is in the way (a writer of the node, for one). */
+struct BgStep *bg_append_step_new(const BgAppend *append);
 
 #endif

@@ -1,7 +1,7 @@
 #include "graph/bitmaps.h"
 
-#include "graph/alone.h"
 #include "graph/escape.h"
+#include "graph/step.h"
 
 #include <errno.h>
 
@@ -46,15 +46,25 @@ static BgBitmap *find_sound(BgNode *node, const char *name, GError **error)
   return NULL;
 }
 
-static bool refuse_persistent(const BgBitmap *bitmap, const char *what, GError **error)
+bool bg_bitmap_touch(BgNode *node, const BgBitmap *bitmap, GError **error)
 {
   BgBitmapSpec spec;
   bg_bitmap_look(bitmap, &spec);
   if (!spec.persistent)
     return true;
+  if (node->driver->bitmap_touch && node->mode.writable)
+    return node->driver->bitmap_touch(node->instance, spec.name, error);
   g_autofree char *shown = bg_escape(spec.name);
-  bg_set_error(error, ENOTSUP, "Bitmap '%s' is kept in the image, where it cannot be %s", shown, what);
+  bg_set_error(error, EROFS, "Bitmap '%s' is kept in the image of node '%s', which cannot be written", shown,
+               node->name);
   return false;
+}
+
+/* One that can be changed other than by being marked. */
+static BgBitmap *find_changeable(BgNode *node, const char *name, GError **error)
+{
+  BgBitmap *bitmap = find_sound(node, name, error);
+  return bitmap && bg_bitmap_touch(node, bitmap, error) ? bitmap : NULL;
 }
 
 static bool choose_granularity(const BgBitmapAction *action, unsigned *bits, GError **error)
@@ -78,17 +88,30 @@ static bool check_addable(const BgBitmapAction *action, GError **error)
     bg_set_error(error, EINVAL, "Bitmap name cannot be empty");
   else if (bg_bitmaps_find(action->node->host.bitmaps, action->name))
     bg_set_error(error, EEXIST, "Bitmap already exists: %s", shown);
-  else if (action->persistent)
+  else if (action->persistent && !action->node->driver->bitmap_keep)
     bg_set_error(error, ENOTSUP, "Can't store persistent bitmaps to %s: Operation not supported", action->node->name);
+  else if (action->persistent && !action->node->mode.writable)
+    bg_set_error(error, EROFS, "Can't store persistent bitmaps to %s: it cannot be written", action->node->name);
   else
     return true;
+  return false;
+}
+
+static bool keep(BgNode *node, BgBitmap *bitmap, GError **error)
+{
+  if (node->driver->bitmap_keep(node->instance, bitmap, error))
+    return true;
+  bg_bitmaps_remove(node->host.bitmaps, bitmap);
   return false;
 }
 
 static bool add(const BgBitmapAction *action, Undo *undo, GError **error)
 {
   int64_t size = bg_node_size_inside(action->node);
-  BgBitmapSpec spec = {.name = action->name, .size = (uint64_t)MAX(size, 0), .recording = !action->disabled};
+  BgBitmapSpec spec = {.name = action->name,
+                       .size = (uint64_t)MAX(size, 0),
+                       .recording = !action->disabled,
+                       .persistent = action->persistent};
   if (size < 0) {
     bg_set_error_errno(error, (int)-size, "node '%s'", action->node->name);
     return false;
@@ -96,7 +119,7 @@ static bool add(const BgBitmapAction *action, Undo *undo, GError **error)
   if (!check_addable(action, error) || !choose_granularity(action, &spec.granularity_bits, error))
     return false;
   undo->bitmap = bg_bitmaps_add(action->node->host.bitmaps, &spec, error);
-  return undo->bitmap;
+  return undo->bitmap && (!action->persistent || keep(action->node, undo->bitmap, error));
 }
 
 static uint8_t *save_bits(const BgBitmap *bitmap, GError **error)
@@ -111,7 +134,7 @@ static uint8_t *save_bits(const BgBitmap *bitmap, GError **error)
 
 static bool clear(const BgBitmapAction *action, Undo *undo, GError **error)
 {
-  undo->bitmap = find_sound(action->node, action->name, error);
+  undo->bitmap = find_changeable(action->node, action->name, error);
   undo->bits = undo->bitmap ? save_bits(undo->bitmap, error) : NULL;
   if (undo->bits)
     bg_bitmap_clear(undo->bitmap, 0, bg_bitmap_size(undo->bitmap));
@@ -121,8 +144,8 @@ static bool clear(const BgBitmapAction *action, Undo *undo, GError **error)
 static bool set_recording(const BgBitmapAction *action, Undo *undo, GError **error)
 {
   BgBitmapSpec spec;
-  undo->bitmap = find_sound(action->node, action->name, error);
-  if (!undo->bitmap || !refuse_persistent(undo->bitmap, "told whether to record", error))
+  undo->bitmap = find_changeable(action->node, action->name, error);
+  if (!undo->bitmap)
     return false;
   bg_bitmap_look(undo->bitmap, &spec);
   undo->recording = spec.recording;
@@ -149,7 +172,7 @@ static bool check_sources(const BgBitmapAction *action, const BgBitmap *target, 
 
 static bool merge(const BgBitmapAction *action, Undo *undo, GError **error)
 {
-  undo->bitmap = find_sound(action->node, action->name, error);
+  undo->bitmap = find_changeable(action->node, action->name, error);
   if (!undo->bitmap || !check_sources(action, undo->bitmap, error))
     return false;
   undo->bits = save_bits(undo->bitmap, error);
@@ -158,10 +181,11 @@ static bool merge(const BgBitmapAction *action, Undo *undo, GError **error)
   return undo->bits;
 }
 
-static bool check_removable(const BgBitmapAction *action, GError **error)
+/* It goes when nothing can fail any more. */
+static bool prepare_removal(const BgBitmapAction *action, GError **error)
 {
   const BgBitmap *bitmap = find(action->node, action->name, error);
-  return bitmap && refuse_persistent(bitmap, "removed", error);
+  return bitmap && bg_bitmap_touch(action->node, bitmap, error);
 }
 
 static bool act(const BgBitmapAction *action, Undo *undo, GError **error)
@@ -170,7 +194,7 @@ static bool act(const BgBitmapAction *action, Undo *undo, GError **error)
   case BG_BITMAP_ADD:
     return add(action, undo, error);
   case BG_BITMAP_REMOVE:
-    return check_removable(action, error);
+    return prepare_removal(action, error);
   case BG_BITMAP_CLEAR:
     return clear(action, undo, error);
   case BG_BITMAP_MERGE:
@@ -180,14 +204,20 @@ static bool act(const BgBitmapAction *action, Undo *undo, GError **error)
   }
 }
 
-/* ── all of them ── */
+static void forget(BgNode *node, BgBitmap *bitmap)
+{
+  BgBitmapSpec spec;
+  bg_bitmap_look(bitmap, &spec);
+  if (spec.persistent && node->driver->bitmap_forget)
+    node->driver->bitmap_forget(node->instance, spec.name);
+  bg_bitmaps_remove(node->host.bitmaps, bitmap);
+}
 
 static void take_back(const Undo *undo)
 {
-  BgBitmaps *bitmaps = undo->node->host.bitmaps;
   switch (undo->verb) {
   case BG_BITMAP_ADD:
-    bg_bitmaps_remove(bitmaps, undo->bitmap);
+    forget(undo->node, undo->bitmap);
     return;
   case BG_BITMAP_REMOVE:
     return;
@@ -197,84 +227,81 @@ static void take_back(const Undo *undo)
     bg_bitmap_import(undo->bitmap, 0, undo->bits, bg_bitmap_bytes(undo->bitmap));
     return;
   default:
-    bg_bitmap_set_recording(bitmaps, undo->bitmap, undo->recording);
+    bg_bitmap_set_recording(undo->node->host.bitmaps, undo->bitmap, undo->recording);
   }
 }
 
-static void remove_all(const BgBitmapAction *actions, size_t count)
-{
-  for (size_t i = 0; i < count; i++) {
-    BgBitmaps *bitmaps = actions[i].node->host.bitmaps;
-    BgBitmap *bitmap = actions[i].verb == BG_BITMAP_REMOVE ? bg_bitmaps_find(bitmaps, actions[i].name) : NULL;
-    if (bitmap)
-      bg_bitmaps_remove(bitmaps, bitmap);
-  }
-}
+/* ── as a step of a transaction ── */
 
-static bool act_alone(const BgBitmapAction *actions, size_t count, GError **error)
+typedef struct BitmapStep {
+  BgStep step;
+  BgBitmapAction action;
+  BgUser *user; /* what makes the image writable, for its bitmaps come with a writer; NULL: nothing does */
+  Undo *undo;   /* NULL: not done */
+} BitmapStep;
+
+static bool step_propose(BgStep *base, BgProposal *proposal, GError **error)
 {
-  g_autoptr(GPtrArray) undos = g_ptr_array_new_with_free_func(undo_free);
-  for (size_t i = 0; i < count; i++) {
-    Undo *undo = g_new0(Undo, 1);
-    *undo = (Undo){.verb = actions[i].verb, .node = actions[i].node};
-    if (!act(&actions[i], undo, error)) {
-      undo_free(undo);
-      for (guint done = undos->len; done-- > 0;)
-        take_back(undos->pdata[done]);
-      return false;
-    }
-    g_ptr_array_add(undos, undo);
-  }
-  remove_all(actions, count);
+  const BgBitmapAction *action = &((BitmapStep *)base)->action;
+  (void)error;
+  bg_proposal_drain(proposal, action->node);
+  for (size_t i = 0; i < action->source_count; i++)
+    bg_proposal_drain(proposal, action->sources[i].node);
   return true;
 }
 
-static bool is_writable(const BgNode *node)
+static bool step_act(BgStep *base, GError **error)
 {
-  bg_graph_lock(node->graph);
-  bool writable = node->mode.writable;
-  bg_graph_unlock(node->graph);
-  return writable;
-}
-
-/* Where a bitmap is not there now, its image may have it: those come with a writer. Users (BgUser *) that are one; where a node takes none, the
- * bitmap is not to be had. */
-static GPtrArray *wake_images(const BgBitmapAction *actions, size_t count)
-{
-  GPtrArray *users = g_ptr_array_new_with_free_func((GDestroyNotify)bg_user_free);
-  for (size_t i = 0; i < count; i++) {
-    BgNode *node = actions[i].node;
-    if (is_writable(node) || bg_bitmaps_find(node->host.bitmaps, actions[i].name))
-      continue;
-    g_autofree char *shown = bg_escape(actions[i].name), *what = g_strdup_printf("bitmap '%s'", shown);
-    BgUser *user = bg_user_new(node, what, BG_PERM_WRITE_UNCHANGED, BG_PERM_ALL, NULL);
-    if (user)
-      g_ptr_array_add(users, user);
-  }
-  return users;
-}
-
-static GPtrArray *nodes_of(const BgBitmapAction *actions, size_t count)
-{
-  GPtrArray *nodes = g_ptr_array_new();
-  for (size_t i = 0; i < count; i++) {
-    g_ptr_array_add(nodes, actions[i].node);
-    for (size_t j = 0; j < actions[i].source_count; j++)
-      g_ptr_array_add(nodes, actions[i].sources[j].node);
-  }
-  return nodes;
-}
-
-bool bg_bitmaps_change(BgGraph *graph, const BgBitmapAction *actions, size_t count, GError **error)
-{
-  g_autoptr(GPtrArray) nodes = nodes_of(actions, count);
-  GPtrArray *users = wake_images(actions, count);
-  BgAlone alone;
-  bool done = false;
-  if (bg_alone_begin(&alone, graph, (BgNode *const *)nodes->pdata, nodes->len, error)) {
-    done = act_alone(actions, count, error);
-    bg_alone_end(&alone);
-  }
-  g_ptr_array_unref(users);
+  BitmapStep *step = (BitmapStep *)base;
+  Undo *undo = g_new0(Undo, 1);
+  *undo = (Undo){.verb = step->action.verb, .node = step->action.node};
+  bool done = act(&step->action, undo, error);
+  if (done)
+    step->undo = undo;
+  else
+    undo_free(undo);
   return done;
+}
+
+static void step_undo(BgStep *base)
+{
+  BitmapStep *step = (BitmapStep *)base;
+  take_back(step->undo);
+  g_clear_pointer(&step->undo, undo_free);
+}
+
+static void step_seal(BgStep *base)
+{
+  const BgBitmapAction *action = &((BitmapStep *)base)->action;
+  BgBitmap *bitmap =
+      action->verb == BG_BITMAP_REMOVE ? bg_bitmaps_find(action->node->host.bitmaps, action->name) : NULL;
+  if (bitmap)
+    forget(action->node, bitmap);
+}
+
+static void step_end(BgStep *base, bool done)
+{
+  BitmapStep *step = (BitmapStep *)base;
+  (void)done;
+  bg_user_free(step->user);
+  if (step->undo)
+    undo_free(step->undo);
+  g_free(step);
+}
+
+/* NULL where the image takes no writer: then what it has of bitmaps is not to be had. */
+static BgUser *wake_image(const BgBitmapAction *action)
+{
+  if (!action->node->driver->kept_bitmaps)
+    return NULL;
+  g_autofree char *shown = bg_escape(action->name), *what = g_strdup_printf("bitmap '%s'", shown);
+  return bg_user_new(action->node, what, BG_PERM_WRITE_UNCHANGED, BG_PERM_ALL, NULL);
+}
+
+BgStep *bg_bitmap_step_new(const BgBitmapAction *action)
+{
+  static const BgStepKind kind = {step_propose, step_act, step_undo, step_seal, step_end};
+  BitmapStep *step = g_new0(BitmapStep, 1);
+  *step = (BitmapStep){.step.kind = &kind, .action = *action, .user = wake_image(action)};
+  return &step->step;
 }

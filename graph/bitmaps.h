@@ -1,4 +1,4 @@
-/* Changing the dirty bitmaps of nodes: several at one instant, all or none. */
+/* Changing the dirty bitmaps of nodes. */
 #ifndef BG_GRAPH_BITMAPS_H
 #define BG_GRAPH_BITMAPS_H
 
@@ -23,15 +23,18 @@ typedef struct BgBitmapAction {
   BgNode *node;
   const char *name;
   uint64_t granularity; /* ADD: bytes, a power of two of at least 512; 0: the node's, between 4 KiB and 64 KiB */
-  bool persistent;      /* ADD: ENOTSUP, for images get no new ones */
+  bool persistent;      /* ADD: the image keeps it; ENOTSUP: it cannot */
   bool disabled;        /* ADD: it does not record */
   const BgBitmapSource *sources; /* MERGE: what is dirty in these will be, in the bitmap, too */
   size_t source_count;
 } BgBitmapAction;
 
-/* A change. All actions take effect at one instant, between the requests of all who can reach the nodes; or none, with QEMU's wording of
- * why. Those of an image are there while it is writable, so it becomes that for as long as this takes; they cannot be removed, nor told
- * whether to record. */
-bool bg_bitmaps_change(BgGraph *graph, const BgBitmapAction *actions, size_t count, GError **error);
+/* For transactions (transaction.h). Bitmaps of an image are there while it is writable, so from now on it is, if it can be; it is stored when
+ * that ends. Copies the action; what it names outlives the step. Errors have QEMU's wording. */
+struct BgStep *bg_bitmap_step_new(const BgBitmapAction *action);
+
+/* Whoever changes a bitmap other than by writing calls this first, alone with the node: if its image keeps it, what is there now counts as in use,
+ * durably. EROFS, or the storage's error. */
+bool bg_bitmap_touch(BgNode *node, const BgBitmap *bitmap, GError **error);
 
 #endif

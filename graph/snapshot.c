@@ -4,6 +4,7 @@
 #include "graph/escape.h"
 #include "graph/mark.h"
 #include "graph/state.h"
+#include "graph/step.h"
 #include "graph/view.h"
 
 #include <errno.h>
@@ -89,6 +90,76 @@ bool bg_node_snapshot_create(BgNode *node, const char *name, GError **error)
   if (done)
     bg_views_sync(node);
   return done;
+}
+
+typedef struct CreateStep {
+  BgStep step;
+  BgNode *node;
+  BgUser *user;
+  char *name;
+} CreateStep;
+
+static bool step_propose(BgStep *step, BgProposal *proposal, GError **error)
+{
+  (void)error;
+  bg_proposal_drain(proposal, ((CreateStep *)step)->node);
+  return true;
+}
+
+static const BgSnapshot *find_named(const GPtrArray *list, const char *name)
+{
+  for (guint i = 0; i < list->len; i++)
+    if (strcmp(((BgSnapshot *)list->pdata[i])->name, name) == 0)
+      return list->pdata[i];
+  return NULL;
+}
+
+static bool step_act(BgStep *base, GError **error)
+{
+  const CreateStep *step = (CreateStep *)base;
+  BgNode *node = step->node;
+  g_autoptr(GPtrArray) list = bg_node_snapshots(node);
+  if (find_named(list, step->name)) {
+    g_autofree char *shown = bg_escape(step->name);
+    bg_set_error(error, EEXIST, "Snapshot with name '%s' already exists on device '%s'", shown, node->name);
+    return false;
+  }
+  bool done = create(node, step->name, error);
+  if (!done)
+    bg_node_prefix_error(node, error);
+  return done;
+}
+
+static void step_undo(BgStep *base)
+{
+  const CreateStep *step = (CreateStep *)base;
+  g_autoptr(GPtrArray) list = bg_node_snapshots(step->node);
+  g_autoptr(GError) error = NULL;
+  const BgSnapshot *taken = find_named(list, step->name);
+  if (taken && !step->node->driver->snapshot_delete(step->node->instance, taken->id, &error))
+    g_warning("node '%s': a snapshot of a transaction that failed stays: %s", step->node->name, error->message);
+}
+
+static void step_end(BgStep *base, bool done)
+{
+  CreateStep *step = (CreateStep *)base;
+  bg_user_free(step->user);
+  if (done)
+    bg_views_sync(step->node);
+  g_free(step->name);
+  g_free(step);
+}
+
+BgStep *bg_snapshot_step_new(BgNode *node, const char *name, GError **error)
+{
+  static const BgStepKind kind = {.propose = step_propose, .act = step_act, .undo = step_undo, .end = step_end};
+  g_autofree char *shown = bg_escape(name), *who = g_strdup_printf("new snapshot '%s'", shown);
+  BgUser *user = check_driver(node, error) ? bg_user_new(node, who, BG_PERM_WRITE_UNCHANGED, BG_PERM_ALL, error) : NULL;
+  if (!user)
+    return NULL;
+  CreateStep *step = g_new0(CreateStep, 1);
+  *step = (CreateStep){{&kind}, node, user, g_strdup(name)};
+  return &step->step;
 }
 
 /* All of it may be something else. */

@@ -21,4 +21,8 @@ bool bg_node_snapshot_apply(BgNode *node, const char *id, GError **error);
 /* EBUSY, naming who, where the snapshot's own node is in use. */
 bool bg_node_snapshot_delete(BgNode *node, const char *id, GError **error);
 
+/* For transactions (transaction.h): as bg_node_snapshot_create(), of a name that no other has (EEXIST). Makes the node writable from now on; NULL:
+ * it cannot be, or its format has no snapshots. */
+struct BgStep *bg_snapshot_step_new(BgNode *node, const char *name, GError **error);
+
 #endif

@@ -3,25 +3,28 @@
 #define BGFS_QMP_ACTION_H
 
 #include "fs/qmp/command.h"
-#include "graph/append.h"
-#include "graph/bitmaps.h"
+#include "graph/transaction.h"
 
-/* ── arguments to what the graph takes; the structs point into `data` ── */
+/* Adds what a command does with these arguments, of its type, to a transaction. */
+typedef bool BgfsQmpAction(const BgfsQmpMount *mount, const char *command, JsonObject *arguments,
+                           BgTransaction *transaction, GError **error);
 
-/* `type` is the command's name: block-dirty-bitmap-add … False if it is none of those, without an error, or with one. *sources, the caller's, is
- * what the action points to. */
-bool bgfs_qmp_bitmap_action(const BgfsQmpMount *mount, const char *type, JsonObject *data, BgBitmapAction *action,
-                            BgBitmapSource **sources, GError **error);
-bool bgfs_qmp_is_bitmap_action(const char *type);
+/* block-dirty-bitmap-add, -remove, -clear, -enable, -disable, -merge */
+BgfsQmpAction bgfs_qmp_bitmap_action;
+/* blockdev-snapshot */
+BgfsQmpAction bgfs_qmp_append_action;
+/* blockdev-snapshot-internal-sync */
+BgfsQmpAction bgfs_qmp_snapshot_action;
+/* blockdev-backup */
+BgfsQmpAction bgfs_qmp_backup_action;
 
-bool bgfs_qmp_append_action(const BgfsQmpMount *mount, JsonObject *data, BgAppend *append, GError **error);
-
-/* blockdev-snapshot-internal-sync. *id: of the snapshot that was taken; the caller frees. */
-bool bgfs_qmp_take_snapshot(const BgfsQmpMount *mount, JsonObject *data, BgNode **node, char **id, GError **error);
+/* A command as a transaction of its own. */
+JsonNode *bgfs_qmp_act(const BgfsQmpMount *mount, BgfsQmpAction *action, const char *command, JsonObject *arguments,
+                       GError **error);
 
 /* ── the types of the arguments ── */
 
 extern const BgfsQmpType bgfs_qmp_bitmap_type, bgfs_qmp_bitmap_add_type, bgfs_qmp_bitmap_merge_type,
-    bgfs_qmp_append_type, bgfs_qmp_snapshot_type;
+    bgfs_qmp_append_type, bgfs_qmp_snapshot_type, bgfs_qmp_backup_type;
 
 #endif

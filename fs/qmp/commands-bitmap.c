@@ -12,14 +12,6 @@ static const struct {
     {"block-dirty-bitmap-disable", BG_BITMAP_DISABLE}, {"block-dirty-bitmap-merge", BG_BITMAP_MERGE},
 };
 
-bool bgfs_qmp_is_bitmap_action(const char *type)
-{
-  for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
-    if (strcmp(verbs[i].type, type) == 0)
-      return true;
-  return false;
-}
-
 /* One element of `bitmaps`: a name, or a node and a name. */
 static bool take_source(const BgfsQmpMount *mount, BgNode *node, JsonNode *element, BgBitmapSource *source,
                         GError **error)
@@ -47,62 +39,54 @@ static bool take_sources(const BgfsQmpMount *mount, JsonArray *list, BgBitmapAct
   return true;
 }
 
-bool bgfs_qmp_bitmap_action(const BgfsQmpMount *mount, const char *type, JsonObject *data, BgBitmapAction *action,
-                            BgBitmapSource **sources, GError **error)
+bool bgfs_qmp_bitmap_action(const BgfsQmpMount *mount, const char *command, JsonObject *arguments,
+                            BgTransaction *transaction, GError **error)
 {
-  bool merge = strcmp(type, "block-dirty-bitmap-merge") == 0;
-  *sources = NULL;
-  *action =
-      (BgBitmapAction){.node = bgfs_qmp_find_device(mount, json_object_get_string_member(data, "node"), error),
-                       .name = json_object_get_string_member(data, merge ? "target" : "name"),
-                       .granularity = (uint64_t)MAX(json_object_get_int_member_with_default(data, "granularity", 0), 0),
-                       .persistent = json_object_get_boolean_member_with_default(data, "persistent", FALSE),
-                       .disabled = json_object_get_boolean_member_with_default(data, "disabled", FALSE)};
-  for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
-    if (strcmp(verbs[i].type, type) == 0)
-      action->verb = verbs[i].verb;
-  return action->node &&
-         (!merge || take_sources(mount, json_object_get_array_member(data, "bitmaps"), action, sources, error));
-}
-
-static JsonNode *change(const BgfsQmpMount *mount, const char *type, JsonObject *arguments, GError **error)
-{
-  BgBitmapAction action;
+  bool merge = strcmp(command, "block-dirty-bitmap-merge") == 0;
   g_autofree BgBitmapSource *sources = NULL;
-  if (!bgfs_qmp_bitmap_action(mount, type, arguments, &action, &sources, error) ||
-      !bg_bitmaps_change(mount->graph, &action, 1, error))
-    return NULL;
-  return bgfs_qmp_done();
+  BgBitmapAction action = {.node = bgfs_qmp_find_device(mount, json_object_get_string_member(arguments, "node"), error),
+                           .name = json_object_get_string_member(arguments, merge ? "target" : "name"),
+                           .granularity =
+                               (uint64_t)MAX(json_object_get_int_member_with_default(arguments, "granularity", 0), 0),
+                           .persistent = json_object_get_boolean_member_with_default(arguments, "persistent", FALSE),
+                           .disabled = json_object_get_boolean_member_with_default(arguments, "disabled", FALSE)};
+  for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+    if (strcmp(verbs[i].type, command) == 0)
+      action.verb = verbs[i].verb;
+  if (!action.node ||
+      (merge && !take_sources(mount, json_object_get_array_member(arguments, "bitmaps"), &action, &sources, error)))
+    return false;
+  return bg_transaction_add_bitmap(transaction, &action, error);
 }
 
 static JsonNode *add(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  return change(mount, "block-dirty-bitmap-add", arguments, error);
+  return bgfs_qmp_act(mount, bgfs_qmp_bitmap_action, "block-dirty-bitmap-add", arguments, error);
 }
 
 static JsonNode *remove_bitmap(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  return change(mount, "block-dirty-bitmap-remove", arguments, error);
+  return bgfs_qmp_act(mount, bgfs_qmp_bitmap_action, "block-dirty-bitmap-remove", arguments, error);
 }
 
 static JsonNode *clear(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  return change(mount, "block-dirty-bitmap-clear", arguments, error);
+  return bgfs_qmp_act(mount, bgfs_qmp_bitmap_action, "block-dirty-bitmap-clear", arguments, error);
 }
 
 static JsonNode *enable(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  return change(mount, "block-dirty-bitmap-enable", arguments, error);
+  return bgfs_qmp_act(mount, bgfs_qmp_bitmap_action, "block-dirty-bitmap-enable", arguments, error);
 }
 
 static JsonNode *disable(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  return change(mount, "block-dirty-bitmap-disable", arguments, error);
+  return bgfs_qmp_act(mount, bgfs_qmp_bitmap_action, "block-dirty-bitmap-disable", arguments, error);
 }
 
 static JsonNode *merge(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  return change(mount, "block-dirty-bitmap-merge", arguments, error);
+  return bgfs_qmp_act(mount, bgfs_qmp_bitmap_action, "block-dirty-bitmap-merge", arguments, error);
 }
 
 /* ── types ── */
@@ -120,7 +104,7 @@ static const BgfsQmpMember add_members[] = {
     {"name", &bgfs_qmp_string, false, "the new bitmap"},
     {"granularity", &bgfs_qmp_int, true,
      "bytes that one bit stands for, a power of two (default: the node's, between 4 and 64 KiB)"},
-    {"persistent", &bgfs_qmp_bool, true, "keep it in the image: refused"},
+    {"persistent", &bgfs_qmp_bool, true, "keep it in the image (default: false)"},
     {"disabled", &bgfs_qmp_bool, true, "do not record yet (default: false)"},
     {NULL},
 };
@@ -144,9 +128,10 @@ const BgfsQmpType bgfs_qmp_bitmap_merge_type = {
 
 const BgfsQmpCommand bgfs_qmp_bitmap_commands[] = {
     {"block-dirty-bitmap-add", add, &bgfs_qmp_bitmap_add_type, &bgfs_qmp_nothing, 0,
-     "Makes a bitmap that records which parts of a node are written. It lasts as long as the node."},
+     "Makes a bitmap that records which parts of a node are written. It lasts as long as the "
+     "node, or, if it is persistent, in the node's image, into which it is written when the image becomes read-only."},
     {"block-dirty-bitmap-remove", remove_bitmap, &bgfs_qmp_bitmap_type, &bgfs_qmp_nothing, 0,
-     "Forgets a bitmap. One that the image keeps is refused."},
+     "Forgets a bitmap, also one that the image keeps."},
     {"block-dirty-bitmap-clear", clear, &bgfs_qmp_bitmap_type, &bgfs_qmp_nothing, 0, "Makes all of a bitmap clean."},
     {"block-dirty-bitmap-enable", enable, &bgfs_qmp_bitmap_type, &bgfs_qmp_nothing, 0, "Lets a bitmap record."},
     {"block-dirty-bitmap-disable", disable, &bgfs_qmp_bitmap_type, &bgfs_qmp_nothing, 0,

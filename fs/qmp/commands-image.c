@@ -47,26 +47,19 @@ static JsonNode *block_resize(const BgfsQmpMount *mount, JsonObject *arguments, 
 
 /* ── blockdev-snapshot ── */
 
-bool bgfs_qmp_append_action(const BgfsQmpMount *mount, JsonObject *data, BgAppend *append, GError **error)
+bool bgfs_qmp_append_action(const BgfsQmpMount *mount, const char *command, JsonObject *arguments,
+                            BgTransaction *transaction, GError **error)
 {
-  append->node = bgfs_qmp_find_device(mount, json_object_get_string_member(data, "node"), error);
-  if (!append->node)
-    return false;
-  append->overlay = bgfs_qmp_find_device(mount, json_object_get_string_member(data, "overlay"), error);
-  return append->overlay;
-}
-
-static bool append(const BgfsQmpMount *mount, void *data, GError **error)
-{
-  return bg_graph_append(mount->graph, data, 1, error);
+  BgAppend append = {.node = bgfs_qmp_find_device(mount, json_object_get_string_member(arguments, "node"), error)};
+  (void)command;
+  if (append.node)
+    append.overlay = bgfs_qmp_find_device(mount, json_object_get_string_member(arguments, "overlay"), error);
+  return append.overlay && bg_transaction_add_append(transaction, &append, error);
 }
 
 static JsonNode *blockdev_snapshot(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  BgAppend wanted;
-  if (!bgfs_qmp_append_action(mount, arguments, &wanted, error) || !bgfs_qmp_retry(mount, append, &wanted, error))
-    return NULL;
-  return bgfs_qmp_done();
+  return bgfs_qmp_act(mount, bgfs_qmp_append_action, "blockdev-snapshot", arguments, error);
 }
 
 /* ── internal snapshots ── */
@@ -84,13 +77,6 @@ static const BgSnapshot *find_snapshot(const GPtrArray *list, const char *name, 
       return snapshot;
   }
   return NULL;
-}
-
-static bool create(const BgfsQmpMount *mount, void *data, GError **error)
-{
-  (void)mount;
-  const Snapshot *wanted = data;
-  return bg_node_snapshot_create(wanted->node, wanted->name, error);
 }
 
 static bool delete_snapshot(const BgfsQmpMount *mount, void *data, GError **error)
@@ -125,24 +111,18 @@ static bool check_new_snapshot(BgNode *node, const char *name, GError **error)
   return false;
 }
 
-bool bgfs_qmp_take_snapshot(const BgfsQmpMount *mount, JsonObject *data, BgNode **node, char **id, GError **error)
+bool bgfs_qmp_snapshot_action(const BgfsQmpMount *mount, const char *command, JsonObject *arguments,
+                              BgTransaction *transaction, GError **error)
 {
-  const char *name = json_object_get_string_member(data, "name");
-  *node = bgfs_qmp_find_device(mount, json_object_get_string_member(data, "device"), error);
-  Snapshot wanted = {*node, name};
-  if (!*node || !check_new_snapshot(*node, name, error) || !bgfs_qmp_retry(mount, create, &wanted, error))
-    return false;
-  g_autoptr(GPtrArray) list = bg_node_snapshots(*node);
-  const BgSnapshot *taken = find_snapshot(list, name, NULL);
-  *id = taken ? g_strdup(taken->id) : NULL;
-  return true;
+  const char *name = json_object_get_string_member(arguments, "name");
+  BgNode *node = bgfs_qmp_find_device(mount, json_object_get_string_member(arguments, "device"), error);
+  (void)command;
+  return node && check_new_snapshot(node, name, error) && bg_transaction_add_snapshot(transaction, node, name, error);
 }
 
 static JsonNode *snapshot_internal(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  BgNode *node;
-  g_autofree char *id = NULL;
-  return bgfs_qmp_take_snapshot(mount, arguments, &node, &id, error) ? bgfs_qmp_done() : NULL;
+  return bgfs_qmp_act(mount, bgfs_qmp_snapshot_action, "blockdev-snapshot-internal-sync", arguments, error);
 }
 
 static void refuse_unknown(BgNode *node, const char *name, const char *id, GError **error)

@@ -1,10 +1,9 @@
-#include "fs/qmp/command.h"
+#include "fs/qmp/action.h"
 
 #include "fs/qmp/error.h"
 #include "fs/qmp/find.h"
 #include "fs/qmp/retry.h"
 #include "graph/escape.h"
-#include "graph/jobs/backup.h"
 #include "graph/jobs/mirror.h"
 #include "graph/jobs/stream.h"
 
@@ -209,11 +208,6 @@ static const char *const backup_syncs[] = {[BG_SYNC_FULL] = "full",     [BG_SYNC
 static const char *const bitmap_modes[] = {
     [BG_BITMAP_ON_SUCCESS] = "on-success", [BG_BITMAP_NEVER] = "never", [BG_BITMAP_ALWAYS] = "always", NULL};
 
-static BgJob *start_backup(BgGraph *graph, const void *options, GError **error)
-{
-  return bg_job_backup(graph, options, error);
-}
-
 static bool check_backup(JsonObject *arguments, const BgJobBackup *backup, GError **error)
 {
   bool by_bitmap = backup->sync == BG_SYNC_INCREMENTAL || backup->sync == BG_SYNC_BITMAP;
@@ -227,18 +221,24 @@ static bool check_backup(JsonObject *arguments, const BgJobBackup *backup, GErro
   return false;
 }
 
-static JsonNode *blockdev_backup(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
+bool bgfs_qmp_backup_action(const BgfsQmpMount *mount, const char *command, JsonObject *arguments,
+                            BgTransaction *transaction, GError **error)
 {
   BgJobBackup backup = {.sync = (BgSync)index_of(backup_syncs, text(arguments, "sync")),
                         .bitmap = text(arguments, "bitmap"),
                         .bitmap_mode = (BgBitmapMode)index_of(bitmap_modes, text(arguments, "bitmap-mode")),
                         .on_source_error = on_error(arguments, "on-source-error"),
                         .on_target_error = on_error(arguments, "on-target-error")};
+  (void)command;
   backup.source = bgfs_qmp_find_device(mount, text(arguments, "device"), error);
   backup.target = backup.source ? bgfs_qmp_find_device(mount, text(arguments, "target"), error) : NULL;
-  if (!backup.target || !check_backup(arguments, &backup, error) || !take_settings(arguments, &backup.settings, error))
-    return NULL;
-  return start(mount, start_backup, &backup, error);
+  return backup.target && check_backup(arguments, &backup, error) &&
+         take_settings(arguments, &backup.settings, error) && bg_transaction_add_backup(transaction, &backup, error);
+}
+
+static JsonNode *blockdev_backup(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
+{
+  return bgfs_qmp_act(mount, bgfs_qmp_backup_action, "blockdev-backup", arguments, error);
 }
 
 /* ── types ── */
@@ -305,7 +305,7 @@ static const BgfsQmpMember backup_members[] = {
     SETTINGS,
     {NULL},
 };
-static const BgfsQmpType backup_type = {.kind = BGFS_QMP_OBJECT, .name = "BlockdevBackup", .members = backup_members};
+const BgfsQmpType bgfs_qmp_backup_type = {.kind = BGFS_QMP_OBJECT, .name = "BlockdevBackup", .members = backup_members};
 
 const BgfsQmpCommand bgfs_qmp_job_start_commands[] = {
     {"block-commit", block_commit, &commit_type, &bgfs_qmp_nothing, 0,
@@ -317,7 +317,7 @@ const BgfsQmpCommand bgfs_qmp_job_start_commands[] = {
     {"blockdev-mirror", blockdev_mirror, &mirror_type, &bgfs_qmp_nothing, 0,
      "Starts a job that copies a disk, becomes ready, and keeps the copy the same; job-complete lets it take the "
      "disk's place."},
-    {"blockdev-backup", blockdev_backup, &backup_type, &bgfs_qmp_nothing, 0,
+    {"blockdev-backup", blockdev_backup, &bgfs_qmp_backup_type, &bgfs_qmp_nothing, 0,
      "Starts a job that makes a node what a disk was when this was answered."},
     {NULL},
 };

@@ -1,157 +1,57 @@
 #include "fs/qmp/action.h"
-#include "fs/qmp/error.h"
 #include "fs/qmp/retry.h"
-#include "graph/snapshot.h"
 
 #include <string.h>
 
-/* Actions are taken at one instant where they are of one kind: bitmaps of any nodes between two requests of all their users; overlays in
- * one change of the graph. Snapshots inside images are taken one after another. What would need two of these is refused: a
- * write in between would be in one and not in the other. */
-typedef struct Transaction {
-  const BgfsQmpMount *mount;
-  GArray *bitmaps;      /* BgBitmapAction */
-  GPtrArray *sources;   /* what they point to */
-  GArray *appends;      /* BgAppend */
-  GPtrArray *snapshots; /* JsonObject *: arguments; not owned */
-  bool aborts;
-} Transaction;
+static const struct {
+  const char *type;
+  BgfsQmpAction *action;
+} actions[] = {
+    {"block-dirty-bitmap-add", bgfs_qmp_bitmap_action},
+    {"block-dirty-bitmap-clear", bgfs_qmp_bitmap_action},
+    {"block-dirty-bitmap-disable", bgfs_qmp_bitmap_action},
+    {"block-dirty-bitmap-enable", bgfs_qmp_bitmap_action},
+    {"block-dirty-bitmap-merge", bgfs_qmp_bitmap_action},
+    {"block-dirty-bitmap-remove", bgfs_qmp_bitmap_action},
+    {"blockdev-backup", bgfs_qmp_backup_action},
+    {"blockdev-snapshot", bgfs_qmp_append_action},
+    {"blockdev-snapshot-internal-sync", bgfs_qmp_snapshot_action},
+};
 
-static void transaction_clear(Transaction *t)
-{
-  g_array_unref(t->bitmaps);
-  g_ptr_array_unref(t->sources);
-  g_array_unref(t->appends);
-  g_ptr_array_unref(t->snapshots);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Transaction, transaction_clear)
-
-/* ── taking the actions ── */
-
-static bool take_bitmap(Transaction *t, const char *type, JsonObject *data, GError **error)
-{
-  BgBitmapAction action;
-  BgBitmapSource *sources;
-  bool good = bgfs_qmp_bitmap_action(t->mount, type, data, &action, &sources, error);
-  if (sources)
-    g_ptr_array_add(t->sources, sources);
-  if (good)
-    g_array_append_val(t->bitmaps, action);
-  return good;
-}
-
-static bool take_append(Transaction *t, JsonObject *data, GError **error)
-{
-  BgAppend append;
-  bool good = bgfs_qmp_append_action(t->mount, data, &append, error);
-  if (good)
-    g_array_append_val(t->appends, append);
-  return good;
-}
-
-static bool take(Transaction *t, JsonObject *action, GError **error)
+static bool add(const BgfsQmpMount *mount, JsonObject *action, BgTransaction *transaction, GError **error)
 {
   const char *type = json_object_get_string_member(action, "type");
   JsonObject *data = json_object_get_object_member(action, "data");
-  if (bgfs_qmp_is_bitmap_action(type))
-    return take_bitmap(t, type, data, error);
-  if (strcmp(type, "blockdev-snapshot") == 0)
-    return take_append(t, data, error);
-  if (strcmp(type, "blockdev-snapshot-internal-sync") == 0)
-    g_ptr_array_add(t->snapshots, data);
-  else
-    t->aborts = true;
+  for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
+    if (strcmp(actions[i].type, type) == 0)
+      return actions[i].action(mount, type, data, transaction, error);
+  bg_transaction_add_abort(transaction);
   return true;
 }
 
-static bool take_all(Transaction *t, JsonArray *actions, GError **error)
+static bool is_grouped(JsonObject *arguments)
 {
-  for (guint i = 0; i < json_array_get_length(actions); i++)
-    if (!take(t, json_array_get_object_element(actions, i), error))
+  JsonObject *properties =
+      json_object_has_member(arguments, "properties") ? json_object_get_object_member(arguments, "properties") : NULL;
+  const char *mode =
+      properties ? json_object_get_string_member_with_default(properties, "completion-mode", NULL) : NULL;
+  return g_strcmp0(mode, "grouped") == 0;
+}
+
+static bool run(const BgfsQmpMount *mount, void *data, GError **error)
+{
+  JsonObject *arguments = data;
+  JsonArray *list = json_object_get_array_member(arguments, "actions");
+  g_autoptr(BgTransaction) transaction = bg_transaction_new(mount->graph, is_grouped(arguments));
+  for (guint i = 0; i < json_array_get_length(list); i++)
+    if (!add(mount, json_array_get_object_element(list, i), transaction, error))
       return false;
-  return true;
-}
-
-static bool check(const Transaction *t, GError **error)
-{
-  if (!!t->bitmaps->len + !!t->appends->len + !!t->snapshots->len > 1)
-    bgfs_qmp_set_error(
-        error, BGFS_QMP_GENERIC_ERROR,
-        "Bitmaps, overlays and internal snapshots cannot be changed at one instant: use a transaction for each");
-  else if (t->aborts)
-    bgfs_qmp_set_error(error, BGFS_QMP_GENERIC_ERROR, "Transaction aborted using Abort action");
-  else
-    return true;
-  return false;
-}
-
-/* ── doing them ── */
-
-static bool change_bitmaps(const BgfsQmpMount *mount, void *data, GError **error)
-{
-  const GArray *actions = data;
-  return bg_bitmaps_change(mount->graph, (const BgBitmapAction *)(void *)actions->data, actions->len, error);
-}
-
-static bool append_all(const BgfsQmpMount *mount, void *data, GError **error)
-{
-  const GArray *appends = data;
-  return bg_graph_append(mount->graph, (const BgAppend *)(void *)appends->data, appends->len, error);
-}
-
-typedef struct Taken {
-  BgNode *node;
-  char *id;
-} Taken;
-
-static void taken_clear(gpointer data)
-{
-  g_free(((Taken *)data)->id);
-}
-
-static void delete_all(const GArray *taken)
-{
-  for (guint i = taken->len; i-- > 0;) {
-    const Taken *one = &g_array_index(taken, Taken, i);
-    g_autoptr(GError) error = NULL;
-    if (one->id && !bg_node_snapshot_delete(one->node, one->id, &error))
-      g_warning("a snapshot of a transaction that failed stays: %s", error->message);
-  }
-}
-
-static bool take_snapshots(const Transaction *t, GError **error)
-{
-  g_autoptr(GArray) taken = g_array_new(FALSE, FALSE, sizeof(Taken));
-  g_array_set_clear_func(taken, taken_clear);
-  for (guint i = 0; i < t->snapshots->len; i++) {
-    Taken one = {NULL, NULL};
-    if (!bgfs_qmp_take_snapshot(t->mount, t->snapshots->pdata[i], &one.node, &one.id, error)) {
-      delete_all(taken);
-      return false;
-    }
-    g_array_append_val(taken, one);
-  }
-  return true;
-}
-
-static bool execute(const Transaction *t, GError **error)
-{
-  if (t->bitmaps->len)
-    return bgfs_qmp_retry(t->mount, change_bitmaps, t->bitmaps, error);
-  if (t->appends->len)
-    return bgfs_qmp_retry(t->mount, append_all, t->appends, error);
-  return take_snapshots(t, error);
+  return bg_transaction_run(transaction, error);
 }
 
 static JsonNode *transaction(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  g_auto(Transaction) t = {.mount = mount,
-                           .bitmaps = g_array_new(FALSE, FALSE, sizeof(BgBitmapAction)),
-                           .sources = g_ptr_array_new_with_free_func(g_free),
-                           .appends = g_array_new(FALSE, FALSE, sizeof(BgAppend)),
-                           .snapshots = g_ptr_array_new()};
-  JsonArray *actions = json_object_get_array_member(arguments, "actions");
-  return take_all(&t, actions, error) && check(&t, error) && execute(&t, error) ? bgfs_qmp_done() : NULL;
+  return bgfs_qmp_retry(mount, run, arguments, error) ? bgfs_qmp_done() : NULL;
 }
 
 /* ── types ── */
@@ -163,6 +63,7 @@ static const char *const types[] = {"abort",
                                     "block-dirty-bitmap-enable",
                                     "block-dirty-bitmap-merge",
                                     "block-dirty-bitmap-remove",
+                                    "blockdev-backup",
                                     "blockdev-snapshot",
                                     "blockdev-snapshot-internal-sync",
                                     NULL};
@@ -178,6 +79,7 @@ WRAPPER(abort, bgfs_qmp_nothing);
 WRAPPER(add, bgfs_qmp_bitmap_add_type);
 WRAPPER(bitmap, bgfs_qmp_bitmap_type);
 WRAPPER(merge, bgfs_qmp_bitmap_merge_type);
+WRAPPER(backup, bgfs_qmp_backup_type);
 WRAPPER(append, bgfs_qmp_append_type);
 WRAPPER(snapshot, bgfs_qmp_snapshot_type);
 
@@ -189,6 +91,7 @@ static const BgfsQmpVariant variants[] = {
     {"block-dirty-bitmap-enable", &bitmap_wrapper},
     {"block-dirty-bitmap-merge", &merge_wrapper},
     {"block-dirty-bitmap-remove", &bitmap_wrapper},
+    {"blockdev-backup", &backup_wrapper},
     {"blockdev-snapshot", &append_wrapper},
     {"blockdev-snapshot-internal-sync", &snapshot_wrapper},
     {NULL},
@@ -201,10 +104,11 @@ static const BgfsQmpType action_type = {.kind = BGFS_QMP_OBJECT,
                                         .variants = variants};
 static const BgfsQmpType action_list = {.kind = BGFS_QMP_ARRAY, .name = "[TransactionAction]", .element = &action_type};
 
-static const char *const modes[] = {"individual", NULL};
+static const char *const modes[] = {"individual", "grouped", NULL};
 static const BgfsQmpType mode_type = {.kind = BGFS_QMP_ENUM, .name = "ActionCompletionMode", .values = modes};
 static const BgfsQmpMember properties_members[] = {
-    {"completion-mode", &mode_type, true, "how jobs depend on each other: not at all"},
+    {"completion-mode", &mode_type, true,
+     "whether each job ends for itself (individual, the default), or all succeed or none (grouped)"},
     {NULL},
 };
 static const BgfsQmpType properties_type = {
@@ -220,8 +124,12 @@ static const BgfsQmpType transaction_type = {
 
 const BgfsQmpCommand bgfs_qmp_transaction_commands[] = {
     {"transaction", transaction, &transaction_type, &bgfs_qmp_nothing, BGFS_QMP_CHANGES_FILES,
-     "Carries several commands out at one instant, all or none of them. Bitmaps, overlays and internal snapshots each "
-     "need a transaction "
-     "of their own; internal snapshots of several nodes are taken one after another."},
+     "Carries several commands out at one instant, all or none of them, in the order in which they are written; "
+     "overlays come last. "
+     "abort fails when its turn comes. Jobs of a transaction that fails go as if they were cancelled. Where they are "
+     "grouped, "
+     "none takes effect before all have done their work; if one fails or is cancelled, so are the others, and one that "
+     "is "
+     "finalized by hand finalizes all."},
     {NULL},
 };

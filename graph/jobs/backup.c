@@ -1,10 +1,13 @@
 #include "graph/jobs/backup.h"
 
+#include "graph/bitmaps.h"
 #include "graph/change.h"
 #include "graph/io.h"
 #include "graph/jobs/chain.h"
 #include "graph/jobs/copy.h"
+#include "graph/jobs/work.h"
 #include "graph/map.h"
+#include "graph/step.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -161,6 +164,10 @@ static bool begin(void *data, GError **error)
   Keeper *keeper = bitmap || !backup->bitmap ? keeper_new(backup, error) : NULL;
   if (!keeper)
     return false;
+  if (bitmap && !bg_bitmap_touch(backup->copy.source, bitmap, error)) {
+    keeper_free(keeper);
+    return false;
+  }
   if (bitmap) {
     bg_bitmap_merge(keeper->initial, bitmap);
     bg_bitmap_merge(keeper->left, bitmap);
@@ -302,15 +309,12 @@ static bool backup_run(BgJob *job, void *work, GError **error)
   return result == 0 && check_kept(backup, error);
 }
 
+/* The copy is whole: what is left of the job, in the writers' way or in the bitmap, is taken away when it ends. */
 static bool backup_finish(BgJob *job, void *work, GError **error)
 {
-  Backup *backup = work;
-  (void)job;
-  backup->succeeded = true;
-  if (bg_copy_run_alone(&backup->copy, end, NULL, backup, error))
-    return true;
-  backup->succeeded = false;
-  return false;
+  (void)job, (void)error;
+  ((Backup *)work)->succeeded = true;
+  return true;
 }
 
 static const BgJobKind backup_kind = {
@@ -339,11 +343,11 @@ static bool stand(Backup *backup, GError **error)
 {
   BgCopy *copy = &backup->copy;
   BgPerm perm = BG_PERM_CONSISTENT_READ | (backup->bitmap ? BG_PERM_WRITE_UNCHANGED : BG_PERM_NONE);
-  return bg_copy_open(copy, perm, bg_copy_shared_with_writers(copy->source), error) && bg_copy_grow(copy, error) &&
-         bg_copy_run_alone(copy, begin, NULL, backup, error);
+  return bg_copy_open(copy, perm, bg_copy_shared_with_writers(copy->source), error) && bg_copy_grow(copy, error);
 }
 
-BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *options, GError **error)
+/* Stands on its nodes; begun it is not. */
+static Backup *backup_new(BgGraph *graph, const BgJobBackup *options, GError **error)
 {
   if (!bg_jobs_check_id(graph, options->settings.id, error) || !check_options(options, error) ||
       !bg_copy_check_sizes(options->source, options->target, error))
@@ -360,5 +364,57 @@ BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *options, GError **error)
   bg_chain_init(&backup->copy.chain, graph, what);
   if (!bg_chain_guard_storage(&backup->copy.chain, backup->copy.source, error) || !stand(backup, error))
     return NULL;
+  return g_steal_pointer(&backup);
+}
+
+BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *options, GError **error)
+{
+  g_autoptr(Backup) backup = backup_new(graph, options, error);
+  if (!backup || !bg_copy_run_alone(&backup->copy, begin, NULL, backup, error))
+    return NULL;
   return bg_job_start(graph, &backup_kind, &options->settings, g_steal_pointer(&backup), error);
+}
+
+/* ── as a step of a transaction ── */
+
+typedef struct BackupStep {
+  BgStep step;
+  BgJob *job;     /* prepared */
+  Backup *backup; /* its work */
+} BackupStep;
+
+static bool step_propose(BgStep *step, BgProposal *proposal, GError **error)
+{
+  (void)error;
+  bg_proposal_drain(proposal, ((BackupStep *)step)->backup->copy.source);
+  return true;
+}
+
+static bool step_act(BgStep *step, GError **error)
+{
+  return begin(((BackupStep *)step)->backup, error);
+}
+
+static void step_undo(BgStep *step)
+{
+  end(((BackupStep *)step)->backup, NULL);
+}
+
+static void step_end(BgStep *base, bool done)
+{
+  BackupStep *step = (BackupStep *)base;
+  (done ? bg_job_launch : bg_job_drop)(step->job);
+  g_free(step);
+}
+
+BgStep *bg_backup_step_new(BgGraph *graph, const BgJobBackup *options, BgJobGroup *group, GError **error)
+{
+  static const BgStepKind kind = {.propose = step_propose, .act = step_act, .undo = step_undo, .end = step_end};
+  Backup *backup = backup_new(graph, options, error);
+  BgJob *job = backup ? bg_job_prepare(graph, &backup_kind, &options->settings, group, backup, error) : NULL;
+  if (!job)
+    return NULL;
+  BackupStep *step = g_new0(BackupStep, 1);
+  *step = (BackupStep){{&kind}, job, backup};
+  return &step->step;
 }

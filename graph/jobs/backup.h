@@ -29,4 +29,7 @@ typedef struct BgJobBackup {
  * grow. A refusal changes nothing. */
 BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *backup, GError **error);
 
+/* For transactions (transaction.h): the disk as it is at their instant. The job exists from now on. `group` as in bg_job_prepare(). */
+struct BgStep *bg_backup_step_new(BgGraph *graph, const BgJobBackup *options, struct BgJobGroup *group, GError **error);
+
 #endif

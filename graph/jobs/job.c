@@ -38,6 +38,7 @@ void bg_job_unref(BgJob *job)
   pthread_mutex_destroy(&job->lock);
   pthread_cond_destroy(&job->wake);
   g_clear_error(&job->error);
+  bg_job_group_unref(job->group);
   g_free(job->id);
   g_free(job);
 }
@@ -179,7 +180,10 @@ bool bg_job_finalize(BgJob *job, GError **error)
   bool may = check_verb(job, "finalize", AT(PENDING), error);
   if (may)
     job->finalize_asked = true;
-  return asked(job, may);
+  asked(job, may);
+  if (may)
+    bg_job_group_finalize(job->group, job);
+  return may;
 }
 
 bool bg_job_dismiss(BgJob *job, GError **error)

@@ -2,6 +2,7 @@
 #ifndef BG_JOB_PRIVATE_H
 #define BG_JOB_PRIVATE_H
 
+#include "graph/jobs/group.h"
 #include "graph/jobs/registry.h"
 #include "graph/jobs/work.h"
 #include "graph/node.h"
@@ -14,6 +15,7 @@ struct BgJob {
   void *work; /* the thread's */
   pthread_t thread;
   bool manual_finalize, manual_dismiss;
+  BgJobGroup *group; /* NULL: it depends on no others */
 
   pthread_mutex_t lock;
   pthread_cond_t wake; /* on the monotonic clock: something below was asked for */
@@ -21,6 +23,8 @@ struct BgJob {
   /* Under `lock`; what is asked for is written by verbs, the rest by the thread. */
   BgJobStatus status;
   bool pause_asked, finalize_asked, dismiss_asked, complete_asked, end_asked;
+  bool launched; /* the thread may go on; before, it does not look at `work` */
+  bool dropped;  /* it does not begin to work */
   bool cancelled;
   bool finishing; /* cancel and pause come too late, and the speed does not count */
   bool ready;

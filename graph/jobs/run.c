@@ -202,13 +202,27 @@ static void fail(BgJob *job, GError *error)
   job->error = error;
   pthread_mutex_unlock(&job->lock);
   set_status(job, BG_JOB_ABORTING);
+  bg_job_group_fail(job->group, job);
+}
+
+/* False: it was cancelled instead. */
+static bool wait_for_group(BgJob *job)
+{
+  bg_job_group_arrive(job->group);
+  pthread_mutex_lock(&job->lock);
+  while (!bg_job_group_is_complete(job->group) && !job->cancelled)
+    wait_for_verb(job, INT64_MAX);
+  bool cancelled = job->cancelled;
+  pthread_mutex_unlock(&job->lock);
+  return !cancelled;
 }
 
 /* False: it was cancelled instead. */
 static bool wait_for_finalize(BgJob *job)
 {
+  bool manual = job->manual_finalize || bg_job_group_is_manual(job->group);
   pthread_mutex_lock(&job->lock);
-  while (job->manual_finalize && !job->finalize_asked && !job->cancelled)
+  while (manual && !job->finalize_asked && !job->cancelled)
     wait_for_verb(job, INT64_MAX);
   job->finishing = !job->cancelled;
   bool finishing = job->finishing;
@@ -219,6 +233,8 @@ static bool wait_for_finalize(BgJob *job)
 static bool finish(BgJob *job, GError **error)
 {
   set_status(job, BG_JOB_WAITING);
+  if (!wait_for_group(job))
+    return false;
   set_status(job, BG_JOB_PENDING);
   if (job->manual_finalize)
     tell_if_meant(job, BG_JOB_EVENT_PENDING);
@@ -233,6 +249,17 @@ static void wait_for_dismiss(BgJob *job)
   pthread_mutex_unlock(&job->lock);
 }
 
+/* False: it was dropped. */
+static bool wait_for_launch(BgJob *job)
+{
+  pthread_mutex_lock(&job->lock);
+  while (!job->launched)
+    wait_for_verb(job, INT64_MAX);
+  bool dropped = job->dropped;
+  pthread_mutex_unlock(&job->lock);
+  return !dropped;
+}
+
 static bool work(BgJob *job, GError **error)
 {
   set_status(job, BG_JOB_RUNNING);
@@ -244,20 +271,24 @@ void *bg_job_run(void *data)
   BgJob *job = data;
   GError *error = NULL;
   tell_if_meant(job, BG_JOB_EVENT_STATUS);
-  bool done = work(job, &error);
+  bool launched = wait_for_launch(job);
+  bool done = launched && work(job, &error);
   if (!done)
     fail(job, error);
   job->kind->clean(job->work);
   bool cancelled = !done && job->error->code == ECANCELED;
-  tell_if_meant(job, cancelled ? BG_JOB_EVENT_CANCELLED : BG_JOB_EVENT_COMPLETED);
+  if (launched)
+    tell_if_meant(job, cancelled ? BG_JOB_EVENT_CANCELLED : BG_JOB_EVENT_COMPLETED);
   set_status(job, BG_JOB_CONCLUDED);
   wait_for_dismiss(job);
+  bg_job_group_leave(job->group, job);
   bg_jobs_leave(job->graph->jobs, job); /* whoever hears of the end may use the id again */
   set_status(job, BG_JOB_NULL);
   return NULL;
 }
 
-static BgJob *job_new(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, void *work)
+static BgJob *job_new(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, BgJobGroup *group,
+                      void *work)
 {
   BgJob *job = g_new0(BgJob, 1);
   bg_clock_cond_init(&job->wake);
@@ -267,17 +298,51 @@ static BgJob *job_new(BgGraph *graph, const BgJobKind *kind, const BgJobSettings
   job->id = g_strdup(settings->id);
   job->kind = kind;
   job->work = work;
+  job->group = bg_job_group_ref(group);
   job->speed = settings->speed;
   job->manual_finalize = settings->manual_finalize;
   job->manual_dismiss = settings->manual_dismiss;
   return job;
 }
 
-BgJob *bg_job_start(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, void *work, GError **error)
+BgJob *bg_job_prepare(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, BgJobGroup *group,
+                      void *work, GError **error)
 {
-  g_autoptr(BgJob) job = job_new(graph, kind, settings, work);
+  g_autoptr(BgJob) job = job_new(graph, kind, settings, group, work);
+  bg_job_group_join(group, job, settings->manual_finalize);
   if (bg_jobs_add(graph->jobs, job, error))
     return g_steal_pointer(&job);
+  bg_job_group_leave(group, job);
   kind->clean(work);
   return NULL;
+}
+
+static void let_go(BgJob *job, bool dropped)
+{
+  pthread_mutex_lock(&job->lock);
+  job->launched = true;
+  job->dropped = dropped;
+  job->dismiss_asked |= dropped;
+  pthread_cond_broadcast(&job->wake);
+  pthread_mutex_unlock(&job->lock);
+}
+
+void bg_job_launch(BgJob *job)
+{
+  let_go(job, false);
+  bg_job_unref(job);
+}
+
+void bg_job_drop(BgJob *job)
+{
+  let_go(job, true);
+  bg_job_unref(job);
+}
+
+BgJob *bg_job_start(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, void *work, GError **error)
+{
+  BgJob *job = bg_job_prepare(graph, kind, settings, NULL, work, error);
+  if (job)
+    let_go(job, false);
+  return job;
 }

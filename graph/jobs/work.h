@@ -3,6 +3,7 @@
 #ifndef BG_JOB_WORK_H
 #define BG_JOB_WORK_H
 
+#include "graph/jobs/group.h"
 #include "graph/jobs/job.h"
 
 /* A kind of job; `work` is its own. */
@@ -23,6 +24,14 @@ typedef struct BgJobKind {
 /* From any thread. Starts a job in a thread of its own; `work` is taken, also on failure. A reference. NULL: EINVAL for an id that is none or is
  * in use, EBUSY where the graph is being closed, EAGAIN where there is no thread. */
 BgJob *bg_job_start(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, void *work, GError **error);
+
+/* The same, but the job stays created, and its work the caller's, until one of the two below, each of which takes the reference. `group`: NULL: it
+ * depends on no others. */
+BgJob *bg_job_prepare(BgGraph *graph, const BgJobKind *kind, const BgJobSettings *settings, BgJobGroup *group,
+                      void *work, GError **error);
+void bg_job_launch(BgJob *job);
+/* It goes, as one that was cancelled. */
+void bg_job_drop(BgJob *job);
 
 /* A pause point: sleeps for as long as the job is to be paused. False: it was cancelled, and shall return from run() soon. To be called at least
  * once for each 16 MiB. */
