@@ -6,16 +6,27 @@
 
 /* ── under graph->control ── */
 
+/* Somebody to whom it matters what the disk shows; NULL: nobody. */
+static const BgHold *find_user(const BgNode *node)
+{
+  for (guint i = 0; i < node->holders->len; i++) {
+    const BgHold *hold = node->holders->pdata[i];
+    if (!hold->is_user || hold->perm & ~BG_PERM_WRITE_UNCHANGED)
+      return hold;
+  }
+  return NULL;
+}
+
 static bool check(const BgAppend *append, const BgEdge *edge, GError **error)
 {
   const BgNode *node = append->node, *overlay = append->overlay;
+  const BgHold *user = find_user(overlay);
   if (!edge || !(edge->child.role & BG_ROLE_COW))
     bg_set_error(error, EINVAL, "The overlay does not support backing images");
   else if (edge->hold.node)
     bg_set_error(error, EINVAL, "The overlay already has a backing image");
-  else if (overlay->holders->len)
-    bg_set_error(error, EBUSY, "The overlay is already in use: node '%s' is in use by %s", overlay->name,
-                 ((BgHold *)overlay->holders->pdata[0])->what);
+  else if (user)
+    bg_set_error(error, EBUSY, "The overlay is already in use: node '%s' is in use by %s", overlay->name, user->what);
   else if (node == overlay)
     bg_set_error(error, EINVAL, "Making '%s' a backing child of '%s' would create a cycle", node->name, node->name);
   else

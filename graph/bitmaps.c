@@ -236,8 +236,9 @@ static void take_back(const Undo *undo)
 typedef struct BitmapStep {
   BgStep step;
   BgBitmapAction action;
-  BgUser *user; /* what makes the image writable, for its bitmaps come with a writer; NULL: nothing does */
-  Undo *undo;   /* NULL: not done */
+  BgUser *user;            /* what makes the image writable, for its bitmaps come with a writer; NULL: nothing does */
+  BgBitmapSource *sources; /* the action's */
+  Undo *undo;              /* NULL: not done */
 } BitmapStep;
 
 static bool step_propose(BgStep *base, BgProposal *proposal, GError **error)
@@ -286,6 +287,7 @@ static void step_end(BgStep *base, bool done)
   bg_user_free(step->user);
   if (step->undo)
     undo_free(step->undo);
+  g_free(step->sources);
   g_free(step);
 }
 
@@ -303,5 +305,6 @@ BgStep *bg_bitmap_step_new(const BgBitmapAction *action)
   static const BgStepKind kind = {step_propose, step_act, step_undo, step_seal, step_end};
   BitmapStep *step = g_new0(BitmapStep, 1);
   *step = (BitmapStep){.step.kind = &kind, .action = *action, .user = wake_image(action)};
+  step->action.sources = step->sources = g_memdup2(action->sources, action->source_count * sizeof *action->sources);
   return &step->step;
 }

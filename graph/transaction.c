@@ -3,6 +3,7 @@
 #include "graph/change.h"
 #include "graph/jobs/group.h"
 #include "graph/snapshot.h"
+#include "graph/step.h"
 
 #include <errno.h>
 

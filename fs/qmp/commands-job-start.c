@@ -221,24 +221,35 @@ static bool check_backup(JsonObject *arguments, const BgJobBackup *backup, GErro
   return false;
 }
 
+static bool take_backup(const BgfsQmpMount *mount, JsonObject *arguments, BgJobBackup *backup, GError **error)
+{
+  *backup = (BgJobBackup){.sync = (BgSync)index_of(backup_syncs, text(arguments, "sync")),
+                          .bitmap = text(arguments, "bitmap"),
+                          .bitmap_mode = (BgBitmapMode)index_of(bitmap_modes, text(arguments, "bitmap-mode")),
+                          .on_source_error = on_error(arguments, "on-source-error"),
+                          .on_target_error = on_error(arguments, "on-target-error")};
+  backup->source = bgfs_qmp_find_device(mount, text(arguments, "device"), error);
+  backup->target = backup->source ? bgfs_qmp_find_device(mount, text(arguments, "target"), error) : NULL;
+  return backup->target && check_backup(arguments, backup, error) && take_settings(arguments, &backup->settings, error);
+}
+
 bool bgfs_qmp_backup_action(const BgfsQmpMount *mount, const char *command, JsonObject *arguments,
                             BgTransaction *transaction, GError **error)
 {
-  BgJobBackup backup = {.sync = (BgSync)index_of(backup_syncs, text(arguments, "sync")),
-                        .bitmap = text(arguments, "bitmap"),
-                        .bitmap_mode = (BgBitmapMode)index_of(bitmap_modes, text(arguments, "bitmap-mode")),
-                        .on_source_error = on_error(arguments, "on-source-error"),
-                        .on_target_error = on_error(arguments, "on-target-error")};
+  BgJobBackup backup;
   (void)command;
-  backup.source = bgfs_qmp_find_device(mount, text(arguments, "device"), error);
-  backup.target = backup.source ? bgfs_qmp_find_device(mount, text(arguments, "target"), error) : NULL;
-  return backup.target && check_backup(arguments, &backup, error) &&
-         take_settings(arguments, &backup.settings, error) && bg_transaction_add_backup(transaction, &backup, error);
+  return take_backup(mount, arguments, &backup, error) && bg_transaction_add_backup(transaction, &backup, error);
+}
+
+static BgJob *start_backup(BgGraph *graph, const void *options, GError **error)
+{
+  return bg_job_backup(graph, options, error);
 }
 
 static JsonNode *blockdev_backup(const BgfsQmpMount *mount, JsonObject *arguments, GError **error)
 {
-  return bgfs_qmp_act(mount, bgfs_qmp_backup_action, "blockdev-backup", arguments, error);
+  BgJobBackup backup;
+  return take_backup(mount, arguments, &backup, error) ? start(mount, start_backup, &backup, error) : NULL;
 }
 
 /* ── types ── */

@@ -2,6 +2,7 @@
 #ifndef BG_JOB_BACKUP_H
 #define BG_JOB_BACKUP_H
 
+#include "graph/jobs/group.h"
 #include "graph/jobs/mirror.h"
 
 /* What becomes of the bitmap that said what to copy (QEMU's BitmapSyncMode). */
@@ -30,6 +31,6 @@ typedef struct BgJobBackup {
 BgJob *bg_job_backup(BgGraph *graph, const BgJobBackup *backup, GError **error);
 
 /* For transactions (transaction.h): the disk as it is at their instant. The job exists from now on. `group` as in bg_job_prepare(). */
-struct BgStep *bg_backup_step_new(BgGraph *graph, const BgJobBackup *options, struct BgJobGroup *group, GError **error);
+struct BgStep *bg_backup_step_new(BgGraph *graph, const BgJobBackup *options, BgJobGroup *group, GError **error);
 
 #endif
