@@ -55,16 +55,17 @@ struct BgNode {
   char *name;
   const BgDriver *driver;
   BgHost host;
-  void *instance;            /* NULL before open and after close; see `life` */
-  BgNodeOptions common;      /* (control); by requests inside a gate: discard, detect_zeroes, no_flush */
-  void *options;             /* typed, the driver's; (control) */
-  BgDict *given;             /* (control) what the user wrote, for queries */
-  BgSnapshot *snapshot;      /* that the node shows, see view.h; NULL: it is no view */
-  bool implicit;             /* opened for a parent, goes with it */
-  bool live;                 /* (control) shown to the world */
-  bool leaving;              /* (control) being removed: nobody comes any more */
-  bool changing;             /* (control) the mark */
-  bool pinned;               /* (control) by chmod */
+  void *instance;                      /* NULL before open and after close; see `life` */
+  BgNodeOptions common;                /* (control); by requests inside a gate: discard, detect_zeroes, no_flush */
+  void *options;                       /* typed, the driver's; (control) */
+  BgDict *given;                       /* (control) what the user wrote, for queries */
+  const struct BgFreeze *views_closed; /* (control) who keeps everybody off its views; NULL: nobody; see view.h */
+  BgSnapshot *snapshot;                /* that the node shows, see view.h; NULL: it is no view */
+  bool implicit;                       /* opened for a parent, goes with it */
+  bool live;                           /* (control) shown to the world */
+  bool leaving;                        /* (control) being removed: nobody comes any more */
+  bool changing;                       /* (control) the mark */
+  bool pinned;                         /* (control) by chmod */
   unsigned lifted;           /* (control) so many jobs may write it whatever its option read-only says; see freeze.h */
   BgMode mode;               /* (control) how the instance is open */
   GPtrArray *children;       /* BgEdge *, owned; (control), and by requests inside a gate */

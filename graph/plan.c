@@ -4,6 +4,7 @@
 #include "graph/order.h"
 #include "graph/passthrough.h"
 #include "graph/perm.h"
+#include "graph/view.h"
 
 #include <errno.h>
 #include <string.h>
@@ -179,8 +180,9 @@ static bool plan_node(Planner *planner, BgNode *node, GError **error)
 
 static bool check_stays(const BgNode *node, GError **error)
 {
+  const BgEdge *image = node->snapshot ? bg_node_edge_by_role(node, BG_ROLE_SNAPSHOT) : NULL;
   if (!node->leaving)
-    return true;
+    return !image || bg_views_check_open(image->hold.node, error);
   bg_set_error(error, ENOENT, "node '%s' is being removed", node->name);
   return false;
 }
@@ -199,7 +201,7 @@ static bool check_frozen(const BgProposal *proposal, GError **error)
   return true;
 }
 
-/* Nobody comes to a node that is being removed. */
+/* Nobody comes to a node that is being removed, or to a snapshot whose content is about to change. */
 static bool check_arrivals(const BgProposal *proposal, GError **error)
 {
   for (guint i = 0; i < proposal->holds->len; i++) {

@@ -80,7 +80,10 @@ static bool check_driver(const BgNode *node, GError **error)
 
 static bool create(BgNode *node, const char *name, GError **error)
 {
-  return node->driver->snapshot_create(node->instance, name, error);
+  bg_graph_lock(node->graph);
+  bool open = bg_views_check_open(node, error);
+  bg_graph_unlock(node->graph);
+  return open && node->driver->snapshot_create(node->instance, name, error);
 }
 
 bool bg_node_snapshot_create(BgNode *node, const char *name, GError **error)

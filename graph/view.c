@@ -1,6 +1,7 @@
 #include "graph/view.h"
 
 #include "graph/events.h"
+#include "graph/freeze.h"
 #include "graph/host.h"
 #include "graph/mark.h"
 #include "graph/name.h"
@@ -56,6 +57,50 @@ void bg_views_set_leaving(const BgNode *node, bool leaving)
     if (view)
       view->leaving = leaving;
   }
+}
+
+/* ── kept closed: under graph->control ── */
+
+bool bg_views_check_open(const BgNode *node, GError **error)
+{
+  if (!node->views_closed)
+    return true;
+  bg_set_error(error, EBUSY, "node '%s': its snapshots are not to be had during %s, which changes what they stand on",
+               node->name, node->views_closed->what);
+  return false;
+}
+
+/* False: somebody is there. Whoever was on his way is there when the mark is gone. */
+static bool wait_unused(BgNode *view, GError **error)
+{
+  bool marked = bg_mark_take(view), used = marked && view->holders->len;
+  if (!marked)
+    bg_set_error(error, EBUSY, "node '%s' is being changed", view->name);
+  else
+    bg_mark_drop(view);
+  if (used)
+    bg_set_error(error, EBUSY, "node '%s' is in use by %s", view->name, ((BgHold *)view->holders->pdata[0])->what);
+  return marked && !used;
+}
+
+bool bg_views_close(BgNode *node, const BgFreeze *by, GError **error)
+{
+  if (!bg_views_check_open(node, error))
+    return false;
+  node->views_closed = by;
+  g_autoptr(GPtrArray) views = list_views(node);
+  for (guint i = 0; i < views->len; i++)
+    if (!wait_unused(views->pdata[i], error)) {
+      node->views_closed = NULL;
+      return false;
+    }
+  return true;
+}
+
+void bg_views_open(BgNode *node, const BgFreeze *by)
+{
+  if (node->views_closed == by)
+    node->views_closed = NULL;
 }
 
 /* ── going ── */

@@ -22,6 +22,14 @@ BgNode *bg_views_find(const BgNode *node, const char *id);
 /* The first hold on the node, or on a view of it, that is not just a view's that nobody uses; NULL: none. Under graph->control. */
 const BgHold *bg_views_first_use(const BgNode *node);
 
+/* What is below the node is about to change in its sight: `by` lets nobody come to its views, and no snapshot be taken, until they are opened
+ * again. EBUSY: somebody has a view open (the message names both), or others closed them. Under graph->control, which is given up while
+ * waiting. */
+bool bg_views_close(BgNode *node, const struct BgFreeze *by, GError **error);
+void bg_views_open(BgNode *node, const struct BgFreeze *by); /* where `by` closed them */
+/* EBUSY: somebody closed the views of `node`. Under graph->control. */
+bool bg_views_check_open(const BgNode *node, GError **error);
+
 /* Lets nobody come to the views any more, or again. Under graph->control. */
 void bg_views_set_leaving(const BgNode *node, bool leaving);
 

@@ -3,6 +3,7 @@
 #include "graph/backing.h"
 #include "graph/change.h"
 #include "graph/reference.h"
+#include "graph/view.h"
 
 #include <errno.h>
 #include <string.h>
@@ -60,8 +61,9 @@ static bool freeze_links(BgChain *chain, GError **error)
 {
   g_autoptr(GPtrArray) links = g_ptr_array_new();
   bg_graph_lock(chain->freeze.graph);
-  bool done = bg_mark_wait_structure(chain->freeze.graph, true);
-  if (!done)
+  bool closed = bg_views_close(chain->top, &chain->freeze, error);
+  bool done = closed && bg_mark_wait_structure(chain->freeze.graph, true);
+  if (closed && !done)
     bg_set_error(error, EBUSY, "the graph is being changed");
   done = done && walk(chain, links, error) && find_link(chain, links, error);
   for (guint i = 0; i < links->len && done; i++)
@@ -123,6 +125,11 @@ void bg_chain_clear(BgChain *chain)
 {
   g_clear_pointer(&chain->guards, g_ptr_array_unref);
   g_clear_pointer(&chain->between, g_ptr_array_unref);
+  if (chain->top) {
+    bg_graph_lock(chain->top->graph);
+    bg_views_open(chain->top, &chain->freeze);
+    bg_graph_unlock(chain->top->graph);
+  }
   bg_freeze_clear(&chain->freeze);
 }
 

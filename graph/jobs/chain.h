@@ -1,5 +1,6 @@
 /* A part of a backing chain that a job works on: from `top` down to `base`. While it stands, its links are frozen, and the nodes strictly between
- * the two are read through top only: what somebody else would read there changes, or is about to go. (SEMANTICS, "Read-only, resolved") */
+ * the two are read through top only: what somebody else would read there changes, or is about to go. Snapshots in top's own image are not to be had: what they stand on changes without
+ * what top has over it. (SEMANTICS, "Read-only, resolved") */
 #ifndef BG_JOB_CHAIN_H
 #define BG_JOB_CHAIN_H
 
@@ -23,7 +24,7 @@ void bg_chain_init(BgChain *chain, BgGraph *graph, const char *what);
 bool bg_chain_guard_storage(BgChain *chain, BgNode *source, GError **error);
 
 /* bg_chain_init(), and freezes the links and guards the nodes between. `what` (copied) says for whom. `overlay` NULL: none; `base` NULL: down to the end.
- * EINVAL: base is not below top; EBUSY: somebody has a node between open (the message names both), or another job works there. On failure
+ * EINVAL: base is not below top; EBUSY: somebody has a node between or a snapshot of top open (the message names both), or another job works there. On failure
  * nothing is left. */
 bool bg_chain_freeze(BgChain *chain, BgNode *overlay, BgNode *top, BgNode *base, const char *what, GError **error);
 

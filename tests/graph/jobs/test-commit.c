@@ -1,6 +1,7 @@
 #include "chain-fixture.h"
 
 #include "graph/jobs/commit.h"
+#include "graph/snapshot.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -182,6 +183,39 @@ Test(job_commit, is_refused_where_somebody_is_in_the_way)
   bg_node_state_clear(&state);
   chain_finish(&chain, start(&chain, 2, 0), 0);
   chain_clear(&chain);
+}
+
+/* A snapshot in top shows base where top had nothing, so base is not written in its sight; nor under one that is taken meanwhile. */
+Test(job_commit, is_not_seen_by_snapshots_of_what_is_committed)
+{
+  for (unsigned top = 1; top < 3; top++) { /* the second time the active layer */
+    ChainFixture chain;
+    chain_init(&chain, 3, NULL);
+    chain_open_each(&chain, NULL);
+    for (unsigned i = 0; i < 3; i++)
+      cr_assert(bg_node_snapshot_create(chain.node[i], "s", NULL));
+    g_autofree char *name = g_strdup_printf("n%u@s", top), *who = g_strdup_printf("file '%s'", name);
+    BgNode *view = bg_graph_find(chain.scratch.graph, name);
+    BgUser *reader = scratch_reader(view);
+    assert_refused(&chain, top, 0, EBUSY, who);
+    bg_user_free(reader);
+    g_autoptr(GError) refusal = NULL;
+    BgJobCommit slow = {
+        .settings = {.id = "j", .speed = 1}, .device = chain.node[2], .top = chain.node[top], .base = chain.node[0]};
+    BgJob *job = chain_started(bg_job_commit(chain.scratch.graph, &slow, &refusal), &refusal);
+    cr_assert_null(bg_user_new(view, who, BG_USER_READ_PERM, BG_USER_READ_SHARED, &refusal));
+    cr_assert_eq(refusal->code, EBUSY);
+    cr_assert_not_null(strstr(refusal->message, "commit job 'j'"), "%s", refusal->message);
+    g_clear_error(&refusal);
+    cr_assert_not(bg_node_snapshot_create(chain.node[top], "t", &refusal));
+    cr_assert_not_null(strstr(refusal->message, "commit job 'j'"), "%s", refusal->message);
+    BgUser *others = scratch_reader(bg_graph_find(chain.scratch.graph, "n0@s"));
+    bg_user_free(others);
+    cr_assert(bg_job_cancel(job, true, NULL));
+    chain_finish(&chain, job, ECANCELED);
+    chain_assert_content(view, chain.shadow[top], chain.size[top]);
+    chain_clear(&chain);
+  }
 }
 
 Test(job_commit, a_cancelled_one_leaves_the_chain)

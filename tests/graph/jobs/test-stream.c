@@ -1,6 +1,7 @@
 #include "chain-fixture.h"
 
 #include "graph/jobs/stream.h"
+#include "graph/snapshot.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -114,5 +115,30 @@ Test(job_stream, of_a_disk_without_a_backing_disk_is_refused)
   BgJobStream stream = {.settings = {.id = "j"}, .device = chain.node[0]};
   cr_assert_null(bg_job_stream(chain.scratch.graph, &stream, &error));
   cr_assert_eq(error->code, EINVAL);
+  chain_clear(&chain);
+}
+
+/* What a snapshot in the image shows of the disks below goes at the end. */
+Test(job_stream, is_not_seen_by_snapshots_of_the_device)
+{
+  ChainFixture chain;
+  chain_init(&chain, 2, NULL);
+  chain_open_each(&chain, NULL);
+  cr_assert(bg_node_snapshot_create(chain.node[1], "s", NULL));
+  BgNode *view = bg_graph_find(chain.scratch.graph, "n1@s");
+  BgUser *reader = scratch_reader(view);
+  BgJobStream stream = {.settings = {.id = "j", .speed = 1}, .device = chain.node[1]};
+  g_autoptr(GError) refusal = NULL;
+  cr_assert_null(bg_job_stream(chain.scratch.graph, &stream, &refusal));
+  cr_assert_eq(refusal->code, EBUSY);
+  cr_assert_not_null(strstr(refusal->message, "file 'n1@s'"), "%s", refusal->message);
+  g_clear_error(&refusal);
+  bg_user_free(reader);
+  BgJob *job = chain_started(bg_job_stream(chain.scratch.graph, &stream, &refusal), &refusal);
+  cr_assert_null(bg_user_new(view, "reader", BG_USER_READ_PERM, BG_USER_READ_SHARED, &refusal));
+  cr_assert_not_null(strstr(refusal->message, "stream job 'j'"), "%s", refusal->message);
+  cr_assert(bg_job_cancel(job, true, NULL));
+  chain_finish(&chain, job, ECANCELED);
+  chain_assert_content(view, chain.shadow[1], chain.size[1]);
   chain_clear(&chain);
 }
