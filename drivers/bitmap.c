@@ -18,6 +18,7 @@ struct BgBitmap {
   unsigned granularity_bits;
   bool persistent, internal;
   atomic_bool recording, inconsistent;
+  const char *user;          /* (the list's lock) */
   atomic_uint_fast64_t size; /* of the node, bytes */
   Word *segments[SEGMENTS];  /* (the list's lock) new ones are added before `size` says so */
 };
@@ -276,6 +277,7 @@ GPtrArray *bg_bitmaps_look(BgBitmaps *bitmaps)
     BgBitmapInfo *info = bg_bitmap_info_new(bitmap->name, bitmap->granularity_bits);
     info->persistent = bitmap->persistent;
     info->recording = atomic_load(&bitmap->recording);
+    info->busy = bitmap->user != NULL;
     info->inconsistent = atomic_load(&bitmap->inconsistent);
     info->count = info->inconsistent ? 0 : count_bits(bitmap) << bitmap->granularity_bits;
     g_ptr_array_add(infos, info);
@@ -293,6 +295,21 @@ void bg_bitmap_set(BgBitmap *bitmap, uint64_t offset, uint64_t length)
     return;
   uint64_t last = offset + MIN(length, size - offset) - 1;
   set_bits(bitmap, offset >> bitmap->granularity_bits, (last >> bitmap->granularity_bits) + 1);
+}
+
+void bg_bitmap_set_user(BgBitmaps *bitmaps, BgBitmap *bitmap, const char *user)
+{
+  pthread_mutex_lock(&bitmaps->lock);
+  bitmap->user = user;
+  pthread_mutex_unlock(&bitmaps->lock);
+}
+
+const char *bg_bitmap_user(BgBitmaps *bitmaps, const BgBitmap *bitmap)
+{
+  pthread_mutex_lock(&bitmaps->lock);
+  const char *user = bitmap->user;
+  pthread_mutex_unlock(&bitmaps->lock);
+  return user;
 }
 
 void bg_bitmap_look(const BgBitmap *bitmap, BgBitmapSpec *spec)

@@ -43,7 +43,7 @@ typedef struct BgBitmapSpec {
 typedef struct BgBitmapInfo {
   char *name;
   uint64_t granularity, count; /* bytes; count: bits that are set, in granularity */
-  bool recording, persistent, inconsistent;
+  bool recording, persistent, inconsistent, busy;
 } BgBitmapInfo;
 
 /* A list of infos that frees them; and one of them, with nothing in it that is dirty. A granularity that no number holds is 0. */
@@ -101,6 +101,11 @@ bool bg_bitmap_is_inconsistent(const BgBitmap *bitmap);
 /* Gives it up: it records nothing any more. */
 void bg_bitmap_set_inconsistent(BgBitmaps *bitmaps, BgBitmap *bitmap);
 void bg_bitmap_set_recording(BgBitmaps *bitmaps, BgBitmap *bitmap, bool recording);
+
+/* Who works with it, so that nobody else takes it away or changes what it is: "backup job 'j'", which stays with the caller. NULL: nobody. Changes,
+ * as the list does, while no request that writes is inside the node. */
+void bg_bitmap_set_user(BgBitmaps *bitmaps, BgBitmap *bitmap, const char *user);
+const char *bg_bitmap_user(BgBitmaps *bitmaps, const BgBitmap *bitmap);
 
 /* What it is now; the name is the bitmap's. */
 void bg_bitmap_look(const BgBitmap *bitmap, BgBitmapSpec *spec);

@@ -35,10 +35,22 @@ static BgBitmap *find(BgNode *node, const char *name, GError **error)
   return NULL;
 }
 
+/* One that no job works with. */
+static BgBitmap *find_free(BgNode *node, const char *name, GError **error)
+{
+  BgBitmap *bitmap = find(node, name, error);
+  const char *user = bitmap ? bg_bitmap_user(node->host.bitmaps, bitmap) : NULL;
+  if (!user)
+    return bitmap;
+  g_autofree char *shown = bg_escape(name);
+  bg_set_error(error, EBUSY, "Bitmap '%s' is currently in use by %s and cannot be used", shown, user);
+  return NULL;
+}
+
 /* One that can be worked with. */
 static BgBitmap *find_sound(BgNode *node, const char *name, GError **error)
 {
-  BgBitmap *bitmap = find(node, name, error);
+  BgBitmap *bitmap = find_free(node, name, error);
   if (!bitmap || !bg_bitmap_is_inconsistent(bitmap))
     return bitmap;
   g_autofree char *shown = bg_escape(name);
@@ -184,7 +196,7 @@ static bool merge(const BgBitmapAction *action, Undo *undo, GError **error)
 /* It goes when nothing can fail any more. */
 static bool prepare_removal(const BgBitmapAction *action, GError **error)
 {
-  const BgBitmap *bitmap = find(action->node, action->name, error);
+  const BgBitmap *bitmap = find_free(action->node, action->name, error);
   return bitmap && bg_bitmap_touch(action->node, bitmap, error);
 }
 

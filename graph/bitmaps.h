@@ -30,7 +30,8 @@ typedef struct BgBitmapAction {
 } BgBitmapAction;
 
 /* For transactions (transaction.h). Bitmaps of an image are there while it is writable, so from now on it is, if it can be; it is stored when
- * that ends. Copies the action; the names in it outlive the step. Errors have QEMU's wording. */
+ * that ends. Copies the action; the names in it outlive the step. Errors have QEMU's wording; EBUSY: a
+ * job works with the bitmap, or one that would be merged into it. */
 struct BgStep *bg_bitmap_step_new(const BgBitmapAction *action);
 
 /* Whoever changes a bitmap other than by writing calls this first, alone with the node: if its image keeps it, what is there now counts as in use,

@@ -117,7 +117,7 @@ JsonNode *bg_query_bitmap(const BgBitmapInfo *bitmap)
   bg_json_add_number(builder, "count", (int64_t)bitmap->count);
   bg_json_add_number(builder, "granularity", (int64_t)bitmap->granularity);
   bg_json_add_bool(builder, "recording", bitmap->recording);
-  bg_json_add_bool(builder, "busy", false);
+  bg_json_add_bool(builder, "busy", bitmap->busy);
   bg_json_add_bool(builder, "persistent", bitmap->persistent);
   if (bitmap->inconsistent)
     bg_json_add_bool(builder, "inconsistent", true);

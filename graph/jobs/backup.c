@@ -146,12 +146,17 @@ static Keeper *keeper_new(Backup *backup, GError **error)
 
 static BgBitmap *find_bitmap(const Backup *backup, GError **error)
 {
-  BgBitmap *bitmap = bg_bitmaps_find(backup->copy.source->host.bitmaps, backup->bitmap);
+  BgBitmaps *bitmaps = backup->copy.source->host.bitmaps;
+  BgBitmap *bitmap = bg_bitmaps_find(bitmaps, backup->bitmap);
+  const char *user = bitmap ? bg_bitmap_user(bitmaps, bitmap) : NULL;
   if (!bitmap)
     bg_set_error(error, ENOENT, "node '%s' has no bitmap '%s'", backup->copy.source->name, backup->bitmap);
   else if (bg_bitmap_is_inconsistent(bitmap))
     bg_set_error(error, EINVAL, "the bitmap '%s' of node '%s' is inconsistent", backup->bitmap,
                  backup->copy.source->name);
+  else if (user)
+    bg_set_error(error, EBUSY, "the bitmap '%s' of node '%s' is in use by %s", backup->bitmap,
+                 backup->copy.source->name, user);
   else
     return bitmap;
   return NULL;
@@ -173,6 +178,7 @@ static bool begin(void *data, GError **error)
     bg_bitmap_merge(keeper->left, bitmap);
     if (backup->bitmap_mode != BG_BITMAP_NEVER)
       bg_bitmap_clear(bitmap, 0, UINT64_MAX);
+    bg_bitmap_set_user(backup->copy.source->host.bitmaps, bitmap, backup->copy.chain.freeze.what);
   } else {
     bg_bitmap_set(keeper->left, 0, UINT64_MAX);
   }
@@ -181,11 +187,15 @@ static bool begin(void *data, GError **error)
   return true;
 }
 
-/* A bitmap that the user took away meanwhile is not brought back. */
-static void give_back_marks(const Backup *backup)
+/* A bitmap that went with its image is not brought back. */
+static void give_bitmap_back(const Backup *backup)
 {
-  BgBitmap *bitmap = backup->bitmap ? bg_bitmaps_find(backup->copy.source->host.bitmaps, backup->bitmap) : NULL;
-  if (!bitmap || backup->succeeded || backup->bitmap_mode == BG_BITMAP_NEVER)
+  BgBitmaps *bitmaps = backup->copy.source->host.bitmaps;
+  BgBitmap *bitmap = backup->bitmap ? bg_bitmaps_find(bitmaps, backup->bitmap) : NULL;
+  if (!bitmap)
+    return;
+  bg_bitmap_set_user(bitmaps, bitmap, NULL);
+  if (backup->succeeded || backup->bitmap_mode == BG_BITMAP_NEVER)
     return;
   bg_bitmap_merge(bitmap, backup->bitmap_mode == BG_BITMAP_ALWAYS ? backup->keeper->left : backup->keeper->initial);
 }
@@ -195,7 +205,7 @@ static bool end(void *data, GError **error)
   Backup *backup = data;
   (void)error;
   bg_before_write_remove(backup->copy.source, &backup->keeper->watcher);
-  give_back_marks(backup);
+  give_bitmap_back(backup);
   g_clear_pointer(&backup->keeper, keeper_free);
   return true;
 }
@@ -211,7 +221,7 @@ static void remove_keeper(Backup *backup)
     return;
   g_warning("node '%s': %s does not get out of the writers' way: %s", backup->copy.source->name,
             backup->copy.chain.freeze.what, error->message);
-  give_back_marks(backup);
+  give_bitmap_back(backup);
 }
 
 static void backup_clean(void *work)

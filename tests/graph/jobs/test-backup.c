@@ -1,6 +1,6 @@
 #include "chain-fixture.h"
 
-#include "graph/jobs/backup.h"
+#include "graph/transaction.h"
 #include "tests/graph/fake-drivers.h"
 
 #include <criterion/criterion.h>
@@ -132,6 +132,64 @@ Test(job_backup, by_a_bitmap_copies_what_it_marks)
     bg_user_free(writer);
     chain_clear(&chain);
   }
+}
+
+static bool change(ChainFixture *chain, const BgBitmapAction *action, GError **error)
+{
+  g_autoptr(BgTransaction) transaction = bg_transaction_new(chain->scratch.graph, false);
+  return bg_transaction_add_bitmap(transaction, action, error) && bg_transaction_run(transaction, error);
+}
+
+static void assert_in_use(ChainFixture *chain, const BgBitmapAction *action)
+{
+  g_autoptr(GError) error = NULL;
+  cr_assert_not(change(chain, action, &error), "action %d", action->verb);
+  cr_assert_eq(error->code, EBUSY, "%s", error->message);
+  cr_assert_not_null(strstr(error->message, "backup job 'j'"), "%s", error->message);
+}
+
+static bool is_busy(BgNode *node)
+{
+  g_autoptr(GPtrArray) infos = bg_bitmaps_look(chain_bitmaps(node));
+  return ((const BgBitmapInfo *)infos->pdata[0])->busy;
+}
+
+Test(job_backup, keeps_others_off_its_bitmap)
+{
+  ChainFixture chain;
+  g_autoptr(GError) error = NULL;
+  chain_init(&chain, 2, NULL);
+  chain_open_each(&chain, NULL);
+  BgNode *node = chain.node[1];
+  BgBitmapAction other = {.verb = BG_BITMAP_ADD, .node = node, .name = "c", .granularity = 65536};
+  add_bitmap(&chain);
+  cr_assert(change(&chain, &other, NULL));
+  BgJobBackup backup = {.settings = {.id = "j", .manual_finalize = true},
+                        .source = node,
+                        .target = add_target(&chain, -1),
+                        .sync = BG_SYNC_BITMAP,
+                        .bitmap = "b"};
+  cr_assert_not(is_busy(node));
+  BgJob *job = chain_started(bg_job_backup(chain.scratch.graph, &backup, &error), &error);
+  cr_assert(is_busy(node));
+  BgBitmapVerb verbs[] = {BG_BITMAP_REMOVE, BG_BITMAP_CLEAR, BG_BITMAP_ENABLE, BG_BITMAP_DISABLE};
+  for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+    assert_in_use(&chain, &(BgBitmapAction){.verb = verbs[i], .node = node, .name = "b"});
+  BgBitmapSource b = {node, "b"}, c = {node, "c"};
+  BgBitmapAction from = {BG_BITMAP_MERGE, node, "c", .sources = &b, .source_count = 1};
+  BgBitmapAction to = {BG_BITMAP_MERGE, node, "b", .sources = &c, .source_count = 1};
+  assert_in_use(&chain, &from);
+  assert_in_use(&chain, &to);
+  backup.settings.id = "k";
+  backup.target = add_node(chain.scratch.graph, "driver=mem,node-name=m,disk=m,auto-read-only=on");
+  cr_assert_null(bg_job_backup(chain.scratch.graph, &backup, &error));
+  cr_assert_not_null(strstr(error->message, "backup job 'j'"), "%s", error->message);
+  job_events_wait(&chain.events, "PENDING");
+  cr_assert(bg_job_finalize(job, NULL));
+  chain_finish(&chain, job, 0);
+  cr_assert_not(is_busy(node));
+  cr_assert(change(&chain, &from, NULL));
+  chain_clear(&chain);
 }
 
 Test(job_backup, that_fails_loses_no_mark)
