@@ -169,6 +169,7 @@ void bg_file_change_commit(void *instance, void *pending_in)
   close(pending->new_fd);
   file->writable = pending->writable;
   file->locks = locks;
+  bg_file_space_forget(&file->space); /* others may have been at it */
   pthread_mutex_lock(&file->flush_lock);
   file->flush_error = 0;
   pthread_mutex_unlock(&file->flush_lock);

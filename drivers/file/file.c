@@ -22,6 +22,7 @@ static void file_close(void *instance)
 {
   BgFile *file = instance;
   close(file->fd);
+  bg_file_space_clear(&file->space);
   pthread_mutex_destroy(&file->flush_lock);
   g_free(file->filename);
   g_free(file);
@@ -49,6 +50,7 @@ static void *file_open(BgHost *host, const void *options, const BgMode *mode, GE
   file->direct = mode->direct;
   file->locking = given->locking;
   pthread_mutex_init(&file->flush_lock, NULL);
+  bg_file_space_init(&file->space);
   file->alignment = mode->direct ? bg_file_direct_alignment(fd, file->filename, &st, error) : 1;
   if (file->alignment > 0 && bg_file_take_locks(file, bg_file_locks_of(file, mode), error))
     return file;
@@ -125,7 +127,7 @@ static int file_pwritev(void *instance, const struct iovec *iov, int iovcnt, uin
 static int file_map(void *instance, uint64_t offset, uint64_t length, BgExtent *extent)
 {
   BgFile *file = instance;
-  bg_file_map(file->fd, file->block_device, offset, length, extent);
+  bg_file_map(&file->space, file->fd, file->block_device, offset, length, extent);
   return 0;
 }
 
@@ -170,7 +172,9 @@ static int file_resize(void *instance, uint64_t size)
     return -EFBIG;
   if (file->block_device)
     return (int64_t)size == file_size(file) ? 0 : -EFBIG;
-  return ftruncate(file->fd, (off_t)size) < 0 ? -errno : 0;
+  int rc = ftruncate(file->fd, (off_t)size) < 0 ? -errno : 0;
+  bg_file_space_forget(&file->space);
+  return rc;
 }
 
 const BgDriver bg_driver_file = {

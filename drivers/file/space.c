@@ -93,10 +93,52 @@ static int zero_device(BgFileSpace *space, int fd, uint64_t offset, uint64_t len
   return rc == -ENOTSUP ? try(space, WAY_BLKZEROOUT, fd, offset, length) : rc;
 }
 
-int bg_file_zero(BgFileSpace *space, int fd, bool block_device, uint64_t offset, uint64_t length, BgZeroFlags flags)
+/* ── where data was found ── */
+
+void bg_file_space_init(BgFileSpace *space)
 {
-  if (length == 0)
-    return 0;
+  *space = (BgFileSpace){0};
+  pthread_mutex_init(&space->lock, NULL);
+}
+
+void bg_file_space_clear(BgFileSpace *space)
+{
+  pthread_mutex_destroy(&space->lock);
+}
+
+void bg_file_space_forget(BgFileSpace *space)
+{
+  pthread_mutex_lock(&space->lock);
+  space->start = space->end = 0;
+  space->holes++;
+  pthread_mutex_unlock(&space->lock);
+}
+
+/* How far data goes from `offset` on, as is remembered; 0: it is not. *holes: for remember(). */
+static uint64_t recall(BgFileSpace *space, uint64_t offset, unsigned *holes)
+{
+  pthread_mutex_lock(&space->lock);
+  uint64_t length = offset >= space->start && offset < space->end ? space->end - offset : 0;
+  *holes = space->holes;
+  pthread_mutex_unlock(&space->lock);
+  return length;
+}
+
+/* Unless holes were made since recall(). */
+static void remember(BgFileSpace *space, uint64_t start, uint64_t end, unsigned holes)
+{
+  pthread_mutex_lock(&space->lock);
+  if (space->holes == holes) {
+    space->start = start;
+    space->end = end;
+  }
+  pthread_mutex_unlock(&space->lock);
+}
+
+/* ── changing it ── */
+
+static int zero(BgFileSpace *space, int fd, bool block_device, uint64_t offset, uint64_t length, BgZeroFlags flags)
+{
   if (block_device)
     return zero_device(space, fd, offset, length, flags);
   int rc = flags & BG_ZERO_MAY_UNMAP ? punch_and_grow(space, fd, offset, length) : -ENOTSUP;
@@ -105,22 +147,36 @@ int bg_file_zero(BgFileSpace *space, int fd, bool block_device, uint64_t offset,
   return rc == -ENOTSUP ? punch_and_allocate(space, fd, offset, length) : rc;
 }
 
-int bg_file_discard(BgFileSpace *space, int fd, bool block_device, uint64_t offset, uint64_t length)
+int bg_file_zero(BgFileSpace *space, int fd, bool block_device, uint64_t offset, uint64_t length, BgZeroFlags flags)
 {
-  return length == 0 ? 0 : try(space, block_device ? WAY_BLKDISCARD : WAY_PUNCH, fd, offset, length);
+  int rc = length == 0 ? 0 : zero(space, fd, block_device, offset, length, flags);
+  bg_file_space_forget(space);
+  return rc;
 }
 
-void bg_file_map(int fd, bool block_device, uint64_t offset, uint64_t length, BgExtent *extent)
+int bg_file_discard(BgFileSpace *space, int fd, bool block_device, uint64_t offset, uint64_t length)
+{
+  int rc = length == 0 ? 0 : try(space, block_device ? WAY_BLKDISCARD : WAY_PUNCH, fd, offset, length);
+  bg_file_space_forget(space);
+  return rc;
+}
+
+void bg_file_map(BgFileSpace *space, int fd, bool block_device, uint64_t offset, uint64_t length, BgExtent *extent)
 {
   *extent = (BgExtent){.kind = BG_EXTENT_DATA, .flags = BG_EXTENT_IN_PLACE, .length = length, .offset = offset};
-  if (block_device)
+  unsigned holes = 0;
+  uint64_t known = block_device ? length : recall(space, offset, &holes);
+  if (known) {
+    extent->length = MIN(length, known);
     return;
+  }
   off_t start = (off_t)offset, data = lseek(fd, start, SEEK_DATA);
   if (data < 0 && errno != ENXIO)
     return;
   off_t hole = data == start ? lseek(fd, start, SEEK_HOLE) : -1;
-  if (data == start && hole > start)
+  if (data == start && hole > start) {
+    remember(space, offset, (uint64_t)hole, holes);
     extent->length = MIN(length, (uint64_t)(hole - start));
-  else if (data < 0 || data > start) /* no data from here on, or some later */
+  } else if (data < 0 || data > start) /* no data from here on, or some later */
     *extent = (BgExtent){.kind = BG_EXTENT_ZERO, .length = data < 0 ? length : MIN(length, (uint64_t)(data - start))};
 }

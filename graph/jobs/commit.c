@@ -14,6 +14,7 @@ typedef struct Commit {
   BgUser *image;      /* on the overlay while its header is written */
   char *backing_file; /* NULL: as base was opened */
   BgOnError on_error;
+  BgMapped seen; /* in top, which nobody writes */
 } Commit;
 
 static void commit_clean(void *work)
@@ -31,14 +32,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Commit, commit_clean)
 /* ── the data ── */
 
 /* What is there, as far as one piece of work goes. */
-static int look(BgJob *job, const Commit *commit, BgWalkStep *step, BgMapped *mapped)
+static int look(BgJob *job, Commit *commit, BgWalkStep *step)
 {
-  int result = bg_user_map(commit->copy.from, step->offset, mapped);
+  BgMapped *seen = &commit->seen;
+  int result = bg_walk_look(commit->copy.from, step->offset, seen);
   if (result)
     return result;
   step->reading = false;
-  step->length = mapped->length;
-  step->moved = mapped->depth < commit->copy.chain.depth && !mapped->zero;
+  step->length = seen->length;
+  step->moved = seen->depth < commit->copy.chain.depth && !seen->zero;
   if (step->moved)
     step->length = MIN(step->length, bg_job_piece(job, BG_COPY_PIECE));
   return 0;
@@ -48,13 +50,12 @@ static int look(BgJob *job, const Commit *commit, BgWalkStep *step, BgMapped *ma
 static int commit_step(BgJob *job, void *work, BgWalkStep *step)
 {
   Commit *commit = work;
-  BgMapped mapped;
-  int result = look(job, commit, step, &mapped);
+  int result = look(job, commit, step);
   if (result)
     return result;
   if (step->moved)
     return bg_copy_data(commit->copy.from, commit->copy.to, step->offset, step->length, step->buffer, &step->reading);
-  bool hides = mapped.depth < commit->copy.chain.depth;
+  bool hides = commit->seen.depth < commit->copy.chain.depth;
   return hides ? bg_user_zero(commit->copy.to, step->offset, step->length, BG_USER_ZERO_MAY_UNMAP) : 0;
 }
 

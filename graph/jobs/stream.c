@@ -13,6 +13,7 @@ typedef struct Stream {
   BgUser *user; /* on the device */
   char *backing_file;
   BgOnError on_error;
+  BgMapped seen; /* before what was written since, which is the device's own and no harm */
 } Stream;
 
 static void stream_clean(void *work)
@@ -38,15 +39,15 @@ static bool is_above_base(const Stream *stream, const BgMapped *mapped)
 static int stream_step(BgJob *job, void *work, BgWalkStep *step)
 {
   Stream *stream = work;
-  BgMapped mapped;
-  int result = bg_user_map(stream->user, step->offset, &mapped);
+  const BgMapped *seen = &stream->seen;
+  int result = bg_walk_look(stream->user, step->offset, &stream->seen);
   if (result)
     return result;
-  step->length = mapped.length;
-  if (!is_above_base(stream, &mapped))
+  step->length = seen->length;
+  if (!is_above_base(stream, seen))
     return 0;
   step->reading = false;
-  step->moved = !mapped.zero;
+  step->moved = !seen->zero;
   step->length = MIN(step->length, bg_job_piece(job, PIECE));
   return bg_user_populate(stream->user, step->offset, step->length, stream->chain.depth, step->buffer);
 }

@@ -3,6 +3,17 @@
 #include "graph/jobs/copy.h"
 #include "graph/node.h"
 
+int bg_walk_look(BgUser *user, uint64_t offset, BgMapped *seen)
+{
+  uint64_t past = offset - seen->start;
+  if (offset < seen->start || past >= seen->length)
+    return bg_user_map(user, offset, seen);
+  seen->start = offset;
+  seen->length -= past;
+  seen->offset += past;
+  return 0;
+}
+
 /* Moves *offset past one step. `first`: the error that was passed over. */
 static bool go_one_step(BgJob *job, const BgWalk *walk, void *work, BgWalkStep *step, int *first, GError **error)
 {

@@ -3,7 +3,7 @@
 #define BG_JOB_WALK_H
 
 #include "graph/jobs/work.h"
-#include "graph/user.h"
+#include "graph/map.h"
 
 /* One step of a walk. */
 typedef struct BgWalkStep {
@@ -22,6 +22,10 @@ typedef struct BgWalk {
   BgOnError on_error;
   int (*step)(BgJob *job, void *work, BgWalkStep *step); /* 0 or -errno */
 } BgWalk;
+
+/* What is at `offset` where nobody else writes, or it does not matter: *seen, which is zeroed at first, is asked for anew only behind its end. A
+ * long run is so not gone through again for each of its pieces. 0 or -errno. */
+int bg_walk_look(BgUser *user, uint64_t offset, BgMapped *seen);
 
 /* What was passed over (on_error IGNORE) lets the job fail at the end. `work` is for step(). */
 bool bg_walk(BgJob *job, const BgWalk *walk, void *work, GError **error);

@@ -82,7 +82,8 @@ Test(space, zero_in_memory)
   int fd = memfd_create("space", MFD_CLOEXEC);
   g_autofree char *content = g_strnfill(4 * BLOCK, 'a');
   cr_assert_eq(write(fd, content, 4 * BLOCK), 4 * BLOCK);
-  BgFileSpace space = {0};
+  BgFileSpace space;
+  bg_file_space_init(&space);
   cr_assert_eq(bg_file_zero(&space, fd, false, 1, 4 * BLOCK, BG_ZERO_NONE), 0);
   cr_assert_eq(bg_file_zero(&space, fd, false, 1, 4 * BLOCK, BG_ZERO_NONE), 0);
   g_autofree char *got = g_malloc(4 * BLOCK + 1);
@@ -93,6 +94,7 @@ Test(space, zero_in_memory)
   struct stat st;
   cr_assert_eq(fstat(fd, &st), 0);
   cr_assert_geq(st.st_blocks * 512, 4 * BLOCK);
+  bg_file_space_clear(&space);
   close(fd);
 }
 
@@ -101,11 +103,13 @@ Test(space, what_cannot_be_done_is_not_supported)
 {
   int fds[2];
   cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
-  BgFileSpace space = {0};
+  BgFileSpace space;
+  bg_file_space_init(&space);
   cr_assert_eq(bg_file_discard(&space, fds[1], true, 0, 512), -ENOTSUP);
   unsigned once = space.unsupported;
   cr_assert_neq(once, 0);
   cr_assert_eq(bg_file_discard(&space, -1, true, 0, 512), -ENOTSUP);
+  bg_file_space_clear(&space);
   close(fds[0]);
   close(fds[1]);
 }
@@ -173,5 +177,24 @@ Test(space, map_shows_holes)
   cr_assert_eq(truncate(f.path, 5 * BLOCK), 0);
   assert_extent(&f, 8 * BLOCK, BLOCK, BG_EXTENT_ZERO, BLOCK);
   assert_extent(&f, 4 * BLOCK, 4 * BLOCK, BG_EXTENT_DATA, BLOCK);
+  file_fixture_clear(&f);
+}
+
+/* Where data was found once is remembered; holes that are made show all the same. */
+Test(space, maps_what_is_there_now)
+{
+  FileFixture f;
+  open_filled(&f, 32 * BLOCK);
+  assert_extent(&f, 0, 32 * BLOCK, BG_EXTENT_DATA, 32 * BLOCK);
+  assert_extent(&f, BLOCK, 32 * BLOCK - BLOCK, BG_EXTENT_DATA, 31 * BLOCK);
+  if (f.driver->zero(f.instance, 8 * BLOCK, 8 * BLOCK, BG_ZERO_MAY_UNMAP) == 0) {
+    assert_extent(&f, BLOCK, 32 * BLOCK - BLOCK, BG_EXTENT_DATA, 7 * BLOCK);
+    assert_extent(&f, 8 * BLOCK, 32 * BLOCK - 8 * BLOCK, BG_EXTENT_ZERO, 8 * BLOCK);
+    assert_extent(&f, 20 * BLOCK, 32 * BLOCK - 20 * BLOCK, BG_EXTENT_DATA, 12 * BLOCK);
+    cr_assert_eq(f.driver->discard(f.instance, 24 * BLOCK, 4 * BLOCK), 0);
+    assert_extent(&f, 20 * BLOCK, 32 * BLOCK - 20 * BLOCK, BG_EXTENT_DATA, 4 * BLOCK);
+  }
+  cr_assert_eq(f.driver->resize(f.instance, 2 * BLOCK), 0);
+  assert_extent(&f, BLOCK, 32 * BLOCK - BLOCK, BG_EXTENT_DATA, BLOCK);
   file_fixture_clear(&f);
 }
