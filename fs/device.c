@@ -2,7 +2,19 @@
 
 #include "fs/fs.h"
 
+#include <errno.h>
 #include <unistd.h>
+
+/* libfuse may cancel the threads that read. */
+static void tell_gone(BgfsFs *fs)
+{
+  int state;
+  int err = errno;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+  fs->gone(fs->callback_data);
+  pthread_setcancelstate(state, NULL);
+  errno = err;
+}
 
 static ssize_t read_request(int fd, void *buffer, size_t size, void *data)
 {
@@ -10,6 +22,8 @@ static ssize_t read_request(int fd, void *buffer, size_t size, void *data)
   int64_t begun = bgfs_busy_poll_begin(&fs->busy_poll, fd);
   ssize_t got = read(fd, buffer, size);
   bgfs_busy_poll_end(&fs->busy_poll, begun);
+  if (got < 0 && errno == ENODEV)
+    tell_gone(fs);
   if (got > 0)
     bgfs_init_reply_request(&fs->init_reply, buffer, got);
   return got;

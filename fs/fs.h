@@ -21,6 +21,9 @@
 /* Requests to read are: the kernel sends the pieces of a longer read all at once, and several threads fetch them. */
 #define BGFS_MAX_READ (256 * 1024)
 
+/* FUSE's own, that take requests from the kernel. */
+#define BGFS_THREADS 16
+
 #define BGFS_ATTR_TIMEOUT 1.0 /* seconds; changes are told to the kernel at once besides */
 
 typedef struct BgfsFs {
@@ -40,6 +43,7 @@ typedef struct BgfsFs {
   pthread_key_t buffers;          /* see buffer.h */
   void (*ready)(void *data);      /* the kernel has accepted the mount; called once */
   void (*first_open)(void *data); /* a file is about to be opened for the first time; called once */
+  void (*gone)(void *data);       /* the mount is no more; any thread, any number of times */
   void *callback_data;
   atomic_bool any_opened;
   BgfsInitReply init_reply;

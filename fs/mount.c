@@ -70,6 +70,12 @@ static void tell_shutdown(Mount *mount, const char *reason)
   bgfs_qmp_events_add(mount->events, "SHUTDOWN", data);
 }
 
+/* Nobody ends the loop before FUSE's own threads have, and they may wait for a server. */
+static void on_gone(void *data)
+{
+  bg_graph_hurry(((Mount *)data)->fs.graph, SILENCE);
+}
+
 /* Before the mount stands there is nothing to clean up: nothing was written. The first signal then takes the mount
  * away and lets open files finish, the second one does not wait for them. */
 static void on_signal(void *data, int signal)
@@ -108,6 +114,7 @@ static void fs_init(Mount *mount)
   fs->qmp = mount->options->qmp;
   fs->ready = on_ready;
   fs->first_open = on_first_open;
+  fs->gone = on_gone;
   fs->callback_data = mount;
   clock_gettime(CLOCK_REALTIME, &fs->started);
 }

@@ -50,7 +50,7 @@ void bgfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, str
   }
   bgfs_handle_in_use(handle);
   if (bgfs_may_wait(handle)) {
-    bgfs_waiting_submit(req, handle, &(BgfsWaiting){.work = &read_work, .offset = offset, .length = size});
+    bgfs_waiting_run(req, handle, &(BgfsWaiting){.work = &read_work, .offset = offset, .length = size});
     return;
   }
   void *buffer = bgfs_buffer(bgfs_fs(req));
@@ -95,9 +95,7 @@ void bgfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size
   }
   bgfs_handle_in_use(handle);
   if (bgfs_may_wait(handle))
-    bgfs_waiting_submit(
-        req, handle,
-        &(BgfsWaiting){.work = &write_work, .offset = offset, .length = size, .data = g_memdup2(data, size)});
+    bgfs_waiting_run(req, handle, &(BgfsWaiting){.work = &write_work, .offset = offset, .length = size, .data = data});
   else
     reply_write(req, write_node(handle, data, size, offset), NULL);
 }
@@ -123,7 +121,7 @@ void bgfs_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_fil
   (void)datasync;
   BgfsHandle *handle = bgfs_handle(fi);
   if (bgfs_may_wait(handle))
-    bgfs_waiting_submit(req, handle, &(BgfsWaiting){.work = &fsync_work});
+    bgfs_waiting_run(req, handle, &(BgfsWaiting){.work = &fsync_work});
   else
     fuse_reply_err(req, handle->inode ? -bg_user_flush(handle->user) : 0);
 }
@@ -149,7 +147,7 @@ void bgfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   if (!(handle->access & BGFS_WRITE))
     fuse_reply_err(req, 0);
   else if (bgfs_may_wait(handle))
-    bgfs_waiting_submit(req, handle, &(BgfsWaiting){.work = &flush_work, .closes = true});
+    bgfs_waiting_run(req, handle, &(BgfsWaiting){.work = &flush_work, .closes = true});
   else
     fuse_reply_err(req, -bg_user_write_back(handle->user));
 }

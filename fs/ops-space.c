@@ -75,7 +75,7 @@ void bgfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, o
   else if (action == BGFS_FALLOCATE_REFUSE)
     fuse_reply_err(req, EOPNOTSUPP);
   else if (bgfs_may_wait(handle))
-    bgfs_waiting_submit(
+    bgfs_waiting_run(
         req, handle,
         &(BgfsWaiting){.work = &zero_work, .offset = offset, .length = length, .mode = zero_flags(action)});
   else
@@ -145,8 +145,8 @@ void bgfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, str
   else if (!handle->inode)
     result = whence == SEEK_HOLE ? size : offset;
   else if (bgfs_may_wait(handle)) {
-    bgfs_waiting_submit(req, handle,
-                        &(BgfsWaiting){.work = &seek_work, .offset = offset, .length = (size_t)size, .mode = whence});
+    bgfs_waiting_run(req, handle,
+                     &(BgfsWaiting){.work = &seek_work, .offset = offset, .length = (size_t)size, .mode = whence});
     return;
   } else
     result = seek(&(Caller){.req = req}, handle->user, offset, size, whence == SEEK_HOLE);
@@ -239,7 +239,7 @@ void bgfs_op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in,
   else if (!in->inode || !out->inode)
     result = -EOPNOTSUPP;
   else if (bgfs_may_wait(in) || bgfs_may_wait(out)) {
-    bgfs_waiting_submit(
+    bgfs_waiting_run(
         req, in,
         &(BgfsWaiting){
             .work = &copy_work, .other = out, .offset = offset_in, .other_offset = offset_out, .length = length});

@@ -16,7 +16,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 16, READ_AHEAD_KIB = 1024, WAKE_INTERVAL = 20 /* ms */ };
+enum { READ_AHEAD_KIB = 1024, WAKE_INTERVAL = 20 /* ms */ };
 
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x4000
@@ -185,7 +185,7 @@ int bgfs_session_loop(BgfsSession *session)
   sigaction(SIGUSR1, &action, NULL);
   struct fuse_loop_config *config = fuse_loop_cfg_create();
   fuse_loop_cfg_set_clone_fd(config, 1);
-  fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
+  fuse_loop_cfg_set_max_threads(config, BGFS_THREADS);
   session->looping = true;
   int result = fuse_session_loop_mt(session->fuse, config);
   session->looping = false;

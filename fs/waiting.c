@@ -4,6 +4,7 @@
 #include "fs/process.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 
 enum { INTERVAL = 100, PATIENCE = 200, IDLE = 2000 /* ms */ };
@@ -13,6 +14,7 @@ struct BgfsWatch {
   pthread_cond_t changed;
   GQueue under_way; /* BgfsWaiting, the oldest first */
   bool running, stop;
+  atomic_uint here; /* requests that FUSE's own threads wait with */
 };
 
 /* ── answers: one for each request ── */
@@ -161,36 +163,57 @@ void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release)
 
 /* What nobody waits for any more, and was not begun, need not be done. The kernel may release the handle as soon as it has its answer: the task for
  * that waits for end(). */
-static void run(BgfsTask *task)
+static void run(BgfsWaiting *waiting)
 {
-  BgfsWaiting *waiting = (BgfsWaiting *)task;
   bool wanted = waiting->closes || !bgfs_waiting_given_up(waiting);
   int64_t result = wanted ? waiting->work->run(waiting) : -EINTR;
   if (take_answer(waiting))
     waiting->work->reply(waiting->req, result, waiting);
   end(waiting);
   pthread_mutex_destroy(&waiting->lock);
-  g_free(waiting->data);
+}
+
+static void run_task(BgfsTask *task)
+{
+  BgfsWaiting *waiting = (BgfsWaiting *)task;
+  run(waiting);
+  g_free((void *)waiting->data);
   g_free(waiting);
 }
 
-void bgfs_waiting_submit(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *what)
+static void start(BgfsWaiting *waiting)
 {
-  BgfsWaiting *waiting = g_new(BgfsWaiting, 1);
-  BgfsPool *pool = &handle->inode->pool;
-  *waiting = *what;
-  waiting->task.run = run;
-  waiting->fs = bgfs_fs(req);
-  waiting->handle = handle;
-  waiting->req = req;
-  waiting->caller = fuse_req_ctx(req)->pid;
   pthread_mutex_init(&waiting->lock, NULL);
-  if (waiting->closes && bgfs_process_is_dying(waiting->caller)) {
-    waiting->answered = true; /* it cannot be told, and would not leave before */
-    begin(waiting);
-    fuse_reply_err(req, 0);
-  } else {
-    begin(waiting);
-  }
+  waiting->answered = waiting->closes && bgfs_process_is_dying(waiting->caller);
+  begin(waiting);
+  if (waiting->answered) /* it cannot be told, and would not leave before */
+    fuse_reply_err(waiting->req, 0);
+}
+
+static void run_on_pool(const BgfsWaiting *what)
+{
+  BgfsWaiting *waiting = g_memdup2(what, sizeof *what);
+  BgfsPool *pool = &waiting->handle->inode->pool;
+  waiting->task.run = run_task;
+  waiting->data = g_memdup2(what->data, what->length);
+  start(waiting);
   bgfs_pool_submit(pool, &waiting->task);
+}
+
+void bgfs_waiting_run(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *what)
+{
+  BgfsWaiting waiting = *what;
+  BgfsWatch *watch = bgfs_fs(req)->watch;
+  waiting.fs = bgfs_fs(req);
+  waiting.handle = handle;
+  waiting.req = req;
+  waiting.caller = fuse_req_ctx(req)->pid;
+  bool here = atomic_fetch_add(&watch->here, 1) < BGFS_WAITING_HERE;
+  if (here) {
+    start(&waiting);
+    run(&waiting);
+  }
+  atomic_fetch_sub(&watch->here, 1);
+  if (!here)
+    run_on_pool(&waiting);
 }

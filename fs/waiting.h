@@ -1,5 +1,7 @@
-/* Requests that may wait for somebody else: handed to the file's pool, and answered early, with EINTR, where their caller is being killed.
- * What they do goes on by itself then.
+/* Requests that may wait for somebody else: answered early, with EINTR, where their caller is being killed. What they do goes on by itself then.
+ *
+ * The thread that took a request from the kernel carries it out, for a change of threads takes longer than most answers; but only so many of FUSE's threads
+ * wait at once, the others take what comes for other files. What is beyond that goes to the file's pool.
  *
  * The kernel's INTERRUPT is of no use for that: it comes once, for the first signal, and never for direct I/O. And only those who are being killed
  * may be answered early: any other signal would make a program send the same data again while the first request is still under way, and
@@ -10,9 +12,12 @@
 #include "fs/handle.h"
 #include "fs/pool.h"
 
+/* Of FUSE's own threads: half of them. */
+#define BGFS_WAITING_HERE (BGFS_THREADS / 2)
+
 typedef struct BgfsWaiting BgfsWaiting;
 
-/* What a request does, on a thread of the pool, and how it is answered. */
+/* What a request does, and how it is answered. */
 typedef struct BgfsWork {
   /* The result (≥ 0 or -errno). */
   int64_t (*run)(BgfsWaiting *waiting);
@@ -27,8 +32,8 @@ struct BgfsWaiting {
   BgfsHandle *handle, *other; /* `other`: where copy_file_range copies to; else NULL */
   uint64_t offset, other_offset;
   size_t length;
-  int mode;   /* of fallocate and lseek */
-  void *data; /* of a write, owned; of a read, the thread's buffer */
+  int mode;         /* of fallocate and lseek */
+  const void *data; /* of a write: `length` bytes */
 
   bool closes; /* FLUSH: is done in any case, and the caller may be on its way out already */
 
@@ -46,8 +51,9 @@ static inline bool bgfs_may_wait(const BgfsHandle *handle)
   return handle->inode && bg_node_may_wait(handle->inode->node);
 }
 
-/* `what` is copied; the rest is filled in. The handle stays until it is done: see bgfs_waiting_release(). */
-void bgfs_waiting_submit(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *what);
+/* Carries it out here, or has it done. `what` and its data are copied where they are needed for longer; the rest is filled in. The handle stays until it is
+ * done: see bgfs_waiting_release(). */
+void bgfs_waiting_run(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *what);
 
 /* Submits the task that releases the handle once no request through it is under way. */
 void bgfs_waiting_release(BgfsFs *fs, BgfsHandle *handle, BgfsTask *release);

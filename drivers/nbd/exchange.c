@@ -19,6 +19,7 @@ void bg_nbd_exchange_begin(BgNbdConnection *connection, BgNbdRequest *request)
 {
   connection->in_flight++;
   connection->issuing++;
+  request->connection = connection;
   g_queue_push_tail_link(&connection->session->under_way, &request->link);
 }
 
@@ -57,28 +58,28 @@ static void issued(BgNbdConnection *connection)
     pthread_cond_broadcast(&connection->session->changed);
 }
 
-/* What is handed to a broken connection is lost with it, whether libnbd took it or not. */
-static void send_begun(BgNbdConnection *connection, BgNbdRequest *request)
+/* What is handed to a broken connection is lost with it, whether libnbd took it or not. True: the caller drives the connection. */
+static bool send_begun(BgNbdConnection *connection, BgNbdRequest *request)
 {
   BgNbdSession *s = connection->session;
   int error = bg_nbd_request_send(request, connection->nbd);
   bool broken = nbd_aio_is_dead(connection->nbd) > 0 || nbd_aio_is_closed(connection->nbd) > 0;
   if (error && !broken)
     bg_nbd_request_answer(request, error);
-  else if (!broken)
-    bg_nbd_connection_kick(connection);
+  bool drives = bg_nbd_connection_sent(connection);
   pthread_mutex_lock(&s->lock);
   if (broken)
     break_connection(connection);
   issued(connection);
   pthread_mutex_unlock(&s->lock);
+  return drives;
 }
 
 BgNbdOutcome bg_nbd_exchange(BgNbdConnection *connection, BgNbdRequest *request)
 {
   BgNbdSession *s = connection->session;
-  send_begun(connection, request);
-  BgNbdOutcome outcome = bg_nbd_request_wait(request);
+  bool drives = send_begun(connection, request);
+  BgNbdOutcome outcome = bg_nbd_connection_wait(connection, request, drives);
   pthread_mutex_lock(&s->lock);
   if (outcome == BG_NBD_LOST && request->error == ESHUTDOWN)
     break_connection(connection);

@@ -91,14 +91,28 @@ int bg_nbd_request_send(BgNbdRequest *request, struct nbd_handle *nbd)
   return error > 0 ? error : EIO;
 }
 
-BgNbdOutcome bg_nbd_request_wait(BgNbdRequest *request)
+BgNbdOutcome bg_nbd_request_wait(BgNbdRequest *request, bool *appointed)
 {
   pthread_mutex_lock(&request->lock);
-  while (request->outcome == BG_NBD_UNDER_WAY)
+  while (request->outcome == BG_NBD_UNDER_WAY && !request->appointed)
     pthread_cond_wait(&request->ended, &request->lock);
   BgNbdOutcome outcome = request->outcome;
+  *appointed = request->appointed;
+  request->appointed = false;
   pthread_mutex_unlock(&request->lock);
   return outcome;
+}
+
+bool bg_nbd_request_appoint(BgNbdRequest *request)
+{
+  pthread_mutex_lock(&request->lock);
+  bool waits = request->outcome == BG_NBD_UNDER_WAY;
+  if (waits) {
+    request->appointed = true;
+    pthread_cond_signal(&request->ended);
+  }
+  pthread_mutex_unlock(&request->lock);
+  return waits;
 }
 
 BgNbdOutcome bg_nbd_request_outcome(BgNbdRequest *request)

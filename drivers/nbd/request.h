@@ -39,9 +39,12 @@ typedef struct BgNbdRequest {
   struct BgNbdKept *kept; /* what a write is sent again from; NULL: not kept */
   GList link;             /* in the session's list of requests under way */
 
+  struct BgNbdConnection *connection; /* that it is under way on */
+
   pthread_mutex_t lock; /* the innermost of all */
   pthread_cond_t ended;
   BgNbdOutcome outcome; /* under lock */
+  bool appointed;       /* under lock: its caller shall drive the connection */
   int error;            /* an errno, or 0; of LOST: ESHUTDOWN where the server said so itself */
 } BgNbdRequest;
 
@@ -53,7 +56,10 @@ void bg_nbd_request_clear(BgNbdRequest *request);
 int bg_nbd_request_send(BgNbdRequest *request, struct nbd_handle *nbd);
 /* It was not even sent. */
 void bg_nbd_request_answer(BgNbdRequest *request, int error);
-BgNbdOutcome bg_nbd_request_wait(BgNbdRequest *request);
+/* Until it has ended, or its caller is appointed to drive the connection: *appointed then, once. */
+BgNbdOutcome bg_nbd_request_wait(BgNbdRequest *request, bool *appointed);
+/* False: it has ended already. */
+bool bg_nbd_request_appoint(BgNbdRequest *request);
 BgNbdOutcome bg_nbd_request_outcome(BgNbdRequest *request);
 /* The connection is closed: no answer comes any more. True if there was none yet. */
 bool bg_nbd_request_lose(BgNbdRequest *request);

@@ -22,6 +22,9 @@ typedef struct BgNbdConnection {
   bool started;           /* the keeper's: there is a thread to join */
   pthread_t thread;
   bool usable;        /* (lock) */
+  bool broken;        /* (lock) nobody drives it any more */
+  bool driven;        /* (lock) somebody waits for answers, or is appointed to */
+  int64_t driven_at;  /* (lock) monotonic µs: when a caller last ceased to */
   unsigned issuing;   /* (lock) threads that are handing libnbd a request */
   unsigned in_flight; /* (lock) */
 } BgNbdConnection;
