@@ -5,11 +5,12 @@ static const BgfsCtlCommand command = {
     .operands = "MOUNTPOINT NODE TARGET",
     .least = 2,
     .most = 2,
-    .summary = "Copies the disk NODE, as it is at this moment, to the node TARGET. NODE can be written meanwhile. With "
+    .summary = "Copies the disk NODE, as it is at this moment, to TARGET, a node or a file. NODE can be written "
+               "meanwhile. With "
                "--bitmap "
                "only what is dirty in it is copied, and the bitmap begins anew.",
     .description = "Example:\n"
-                   "  blockgraphctl backup mnt disk copy\n",
+                   "  blockgraphctl backup mnt disk /srv/copy.qcow2\n",
 };
 
 typedef struct Options {
@@ -32,6 +33,7 @@ static bool parse(BgfsCtlWork *work, Options *options, int argc, char **argv, in
       {"bitmap-mode", 0, 0, G_OPTION_ARG_STRING, &options->bitmap_mode,
        "When the bitmap begins anew (default: on-success)", "on-success|always|never"},
       {"compress", 'c', 0, G_OPTION_ARG_NONE, &options->compress, "Compress what is written to TARGET", NULL},
+      BGFS_CTL_FORMAT_ENTRY(work),
       {"sync", 0, 0, G_OPTION_ARG_STRING, &options->sync, "What to copy (default: full; with --bitmap: bitmap)",
        "full|top|none|bitmap"},
       {NULL},
@@ -48,9 +50,8 @@ static JsonObject *arguments_of(const BgfsCtlWork *work, const Options *options)
 {
   const char *sync = options->sync ? options->sync : options->bitmap ? "bitmap" : "full";
   const char *mode = options->bitmap && !options->bitmap_mode ? "on-success" : options->bitmap_mode;
-  JsonObject *arguments =
-      bgfs_ctl_arguments("device", bgfs_ctl_operand(&work->ctl, 0), "target", bgfs_ctl_operand(&work->ctl, 1), "sync",
-                         sync, "bitmap", options->bitmap, "bitmap-mode", mode, NULL);
+  JsonObject *arguments = bgfs_ctl_arguments("device", bgfs_ctl_operand(&work->ctl, 0), "sync", sync, "bitmap",
+                                             options->bitmap, "bitmap-mode", mode, NULL);
   if (options->compress)
     json_object_set_boolean_member(arguments, "compress", TRUE);
   return arguments;
@@ -66,6 +67,6 @@ int bgfs_ctl_backup(int argc, char **argv)
     return status;
   if (!bgfs_ctl_connect(&work.ctl, &error))
     return bgfs_ctl_fail(&work.ctl, NULL, error);
-  return bgfs_ctl_work_run(&work, bgfs_ctl_operand(&work.ctl, 0), "blockdev-backup", arguments_of(&work, &options),
-                           BGFS_CTL_READY_COMPLETE);
+  return bgfs_ctl_work_run(&work, bgfs_ctl_operand(&work.ctl, 0), bgfs_ctl_operand(&work.ctl, 1), "blockdev-backup",
+                           arguments_of(&work, &options), BGFS_CTL_READY_COMPLETE);
 }

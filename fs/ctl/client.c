@@ -21,6 +21,7 @@ struct BgfsCtlClient {
   char piece[PIECE]; /* what was received and not yet taken apart: */
   size_t begin, end;
   GQueue events; /* JsonObject * */
+  int wake;      /* see bgfs_ctl_client_set_wake() */
   gint64 last_id;
 };
 
@@ -213,8 +214,10 @@ static JsonNode *await_answer(BgfsCtlClient *client, const char *command, gint64
 {
   for (;;) {
     JsonObject *message = NULL;
-    Outcome outcome = next_message(client, deadline, -1, &message, error);
-    if (outcome == NOTHING)
+    Outcome outcome = next_message(client, deadline, client->wake, &message, error);
+    if (outcome == NOTHING && remaining(deadline) > 0)
+      bg_set_error(error, EINTR, "%s: interrupted", command);
+    else if (outcome == NOTHING)
       refuse_timeout(command, error);
     if (outcome != READY)
       return NULL;
@@ -234,6 +237,11 @@ JsonNode *bgfs_ctl_client_call(BgfsCtlClient *client, const char *command, JsonO
   if (!send_all(client, text, deadline, error))
     return NULL;
   return await_answer(client, command, id, deadline, error);
+}
+
+void bgfs_ctl_client_set_wake(BgfsCtlClient *client, int wake)
+{
+  client->wake = wake;
 }
 
 bool bgfs_ctl_client_do(BgfsCtlClient *client, const char *command, JsonObject *arguments, GError **error)
@@ -302,7 +310,7 @@ BgfsCtlClient *bgfs_ctl_client_new(const char *path, int timeout, GError **error
 {
   g_autoptr(BgfsCtlClient) client = g_new0(BgfsCtlClient, 1);
   gint64 deadline = deadline_after(timeout);
-  client->fd = -1;
+  client->fd = client->wake = -1;
   client->timeout = timeout;
   client->framing = bgfs_qmp_framing_new_bounded(BGFS_CTL_MAX_ANSWER, BGFS_CTL_MAX_TOKENS);
   if (!connect_to(client, path, deadline, error) || !hear_greeting(client, deadline, error) ||

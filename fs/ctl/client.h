@@ -24,6 +24,10 @@ JsonNode *bgfs_ctl_client_call(BgfsCtlClient *client, const char *command, JsonO
 /* The same where nothing of interest is returned. */
 bool bgfs_ctl_client_do(BgfsCtlClient *client, const char *command, JsonObject *arguments, GError **error);
 
+/* From now on a command is not waited for any longer once `wake` (a descriptor; -1: none) can be read: EINTR, and it may be carried out all
+ * the same. */
+void bgfs_ctl_client_set_wake(BgfsCtlClient *client, int wake);
+
 /* The next event, the caller's: an object with "event", a string, and "data", an object. Waits for `timeout` ms, or until `wake` (a descriptor; -1:
  * none) can be read. NULL without an error: none came; with one: EPIPE, EPROTO. */
 JsonObject *bgfs_ctl_client_event(BgfsCtlClient *client, int timeout, int wake, GError **error);

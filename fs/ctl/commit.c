@@ -52,5 +52,5 @@ int bgfs_ctl_commit(int argc, char **argv)
   JsonObject *arguments = arguments_of(&work, top, base, backing_file, &error);
   if (!arguments)
     return bgfs_ctl_fail(&work.ctl, top, error);
-  return bgfs_ctl_work_run(&work, top, "block-commit", arguments, BGFS_CTL_READY_COMPLETE);
+  return bgfs_ctl_work_run(&work, top, NULL, "block-commit", arguments, BGFS_CTL_READY_COMPLETE);
 }

@@ -29,5 +29,5 @@ int bgfs_ctl_stream(int argc, char **argv)
   if (!bgfs_ctl_connect(&work.ctl, &error))
     return bgfs_ctl_fail(&work.ctl, NULL, error);
   JsonObject *arguments = bgfs_ctl_arguments("device", node, "base-node", base, "backing-file", backing_file, NULL);
-  return bgfs_ctl_work_run(&work, node, "block-stream", arguments, BGFS_CTL_READY_COMPLETE);
+  return bgfs_ctl_work_run(&work, node, NULL, "block-stream", arguments, BGFS_CTL_READY_COMPLETE);
 }

@@ -20,9 +20,10 @@ typedef struct Waiting {
   char *state;  /* of the job, where it is not at work; NULL */
   bool missing; /* the job, in the list; its last events may be on their way */
   bool gone;
-  bool is_ready; /* and shall be left so */
-  bool interrupted;
-  GError *failure; /* of the job */
+  bool is_ready;    /* and shall be left so */
+  bool interrupted; /* once */
+  bool left;        /* interrupted again */
+  GError *failure;  /* of the job */
 } Waiting;
 
 static void remark(const Waiting *waiting, const char *text)
@@ -130,12 +131,14 @@ static bool on_interrupt(Waiting *waiting, GError **error)
   const BgfsCtlWait *wait = waiting->wait;
   if (waiting->interrupted) {
     bg_set_error(error, EINTR, "it is being cancelled and was left to itself");
+    waiting->left = true;
     return false;
   }
   waiting->interrupted = true;
   remark(waiting, "cancelling");
   g_autoptr(GError) refused = NULL;
-  if (!bgfs_ctl_client_do(wait->client, "job-cancel", bgfs_ctl_arguments("id", wait->id, NULL), &refused))
+  if (!bgfs_ctl_client_do(wait->client, "job-cancel", bgfs_ctl_arguments("id", wait->id, NULL), &refused) &&
+      bg_error_errno(refused) != EINTR)
     remark(waiting, refused->message); /* it is just ending, or the connection is gone, which the next look tells */
   return true;
 }
@@ -174,13 +177,27 @@ static bool step(Waiting *waiting, int64_t *next_look, GError **error)
   return true;
 }
 
+/* A command that was interrupted is no failure: the next step takes the interrupt. */
+static bool step_on(Waiting *waiting, int64_t *next_look, GError **error)
+{
+  g_autoptr(GError) failure = NULL;
+  if (step(waiting, next_look, &failure))
+    return true;
+  if (!waiting->left && bg_error_errno(failure) == EINTR)
+    return true;
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
 BgfsCtlWaited bgfs_ctl_wait(const BgfsCtlWait *wait, GError **error)
 {
   Waiting waiting = {.wait = wait};
   int64_t next_look = g_get_monotonic_time();
   bool going = true;
+  bgfs_ctl_client_set_wake(wait->client, wait->interrupt);
   while (going && !waiting.gone && !waiting.is_ready)
-    going = step(&waiting, &next_look, error);
+    going = step_on(&waiting, &next_look, error);
+  bgfs_ctl_client_set_wake(wait->client, -1);
   bgfs_ctl_progress_wipe(wait->style, stderr);
   g_free(waiting.state);
   if (waiting.failure && going)

@@ -54,7 +54,9 @@ bool bgfs_ctl_work_parse(BgfsCtlWork *work, const char *type, const BgfsCtlComma
 
 void bgfs_ctl_work_clear(BgfsCtlWork *work)
 {
+  bgfs_ctl_target_clear(&work->target);
   bgfs_ctl_clear(&work->ctl);
+  g_free(work->format);
   g_free(work->id);
   g_free(work->speed);
   g_free(work->on_error);
@@ -117,11 +119,22 @@ static void print_result(const BgfsCtlWork *work, const char *status)
   }
 }
 
-static int wait_for(const BgfsCtlWork *work, const char *node, int interrupt, BgfsCtlReady ready)
+/* Whoever interrupts it twice waits for nothing any more. */
+static void release_target(BgfsCtlWork *work, BgfsCtlWaited waited, const GError *error)
+{
+  bool failed = waited == BGFS_CTL_WAIT_FAILED, left = failed && bg_error_errno(error) == EINTR;
+  bool taken = waited == BGFS_CTL_WAIT_READY || (!failed && work->replaces);
+  if (left && work->target.file)
+    fprintf(stderr, "%s: %s is left\n", work->ctl.subcommand.name, work->target.file);
+  bgfs_ctl_target_close(&work->ctl, &work->target, failed, left || taken);
+}
+
+static int wait_for(BgfsCtlWork *work, const char *node, int interrupt, BgfsCtlReady ready)
 {
   const BgfsCtlWait wait = {work->ctl.client, work->id, ready, work->style, interrupt};
   GError *error = NULL;
   BgfsCtlWaited waited = bgfs_ctl_wait(&wait, &error);
+  release_target(work, waited, error);
   if (waited == BGFS_CTL_WAIT_FAILED) {
     g_prefix_error(&error, "job %s: ", work->id);
     return bgfs_ctl_fail(&work->ctl, node, error);
@@ -130,17 +143,37 @@ static int wait_for(const BgfsCtlWork *work, const char *node, int interrupt, Bg
   return EXIT_SUCCESS;
 }
 
-int bgfs_ctl_work_run(BgfsCtlWork *work, const char *node, const char *start, JsonObject *arguments, BgfsCtlReady ready)
+static bool open_target(BgfsCtlWork *work, const char *node, const char *target, JsonObject *arguments, GError **error)
+{
+  if (!target)
+    return true;
+  if (!bgfs_ctl_target_open(&work->ctl, &work->target, node, target, work->format, error))
+    return false;
+  json_object_set_string_member(arguments, "target", work->target.node);
+  return true;
+}
+
+/* `arguments` is taken. */
+static bool start_job(BgfsCtlWork *work, const char *start, JsonObject *arguments, GError **error)
+{
+  set_options(work, arguments);
+  if (bgfs_ctl_client_do(work->ctl.client, start, arguments, error))
+    return true;
+  bgfs_ctl_target_close(&work->ctl, &work->target, true, false);
+  return false;
+}
+
+int bgfs_ctl_work_run(BgfsCtlWork *work, const char *node, const char *target, const char *start, JsonObject *arguments,
+                      BgfsCtlReady ready)
 {
   GError *error = NULL;
-  /* before the job is there: an interrupt that comes while it starts cancels it */
+  /* before anything is there: an interrupt that comes while it starts cancels it */
   int interrupt = choose_id(work, &error) ? bgfs_ctl_interrupt_new(&error) : -1;
-  if (interrupt < 0) {
+  if (interrupt < 0 || !open_target(work, node, target, arguments, &error)) {
     json_object_unref(arguments);
     return bgfs_ctl_fail(&work->ctl, node, error);
   }
-  set_options(work, arguments);
-  if (!bgfs_ctl_client_do(work->ctl.client, start, arguments, &error))
+  if (!start_job(work, start, arguments, &error))
     return bgfs_ctl_fail(&work->ctl, node, error);
   if (!work->detach)
     return wait_for(work, node, interrupt, ready);

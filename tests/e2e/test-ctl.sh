@@ -176,8 +176,69 @@ wait "$slow" || status=$?
 assert_equal "$status" 1 "status of an interrupted backup"
 assert_equal "$(cat err)" $'slow: cancelling\nblockgraphctl backup: disk: job slow: cancelled' "what it says"
 assert_equal "$("$ctl" jobs mnt)" "" "jobs that are left"
-"$ctl" mirror --pivot mnt disk mirrored
-"$ctl" del mnt/disk
+
+note "a second interrupt waits for nothing, not even for an answer"
+"$ctl" backup --speed=64K --id=slow mnt disk copy.qcow2 >out 2>err &
+twice=$!
+own_processes+=("$twice")
+wait_for 20 "the job runs" slow_is running
+kill -STOP "$daemon" # so that it does not end
+kill -INT "$twice"
+wait_for 5 "it cancels" grep -q cancelling err
+kill -INT "$twice"
+wait_for 5 "it leaves" process_gone "$twice"
+kill -CONT "$daemon"
+status=0
+wait "$twice" || status=$?
+assert_equal "$status" 1 "status of a backup that was interrupted twice"
+assert_matches "$(cat err)" "^slow: cancelling.*$PWD/copy.qcow2 is left.*job slow: it is being cancelled and was left to itself$" "what it says"
+no_jobs() {
+  [[ -z $("$ctl" jobs mnt) ]]
+}
+wait_for 20 "the job was cancelled" no_jobs
+"$ctl" del mnt/copy
+rm copy.qcow2
+
+note "files as targets: made, and gone again if the copy fails"
+no_node() {
+  [[ ! -e mnt/$1 ]] || fail "the node $1 is left"
+}
+mkdir copies
+"$ctl" backup mnt disk copies/disk.qcow2 # a name that a node has
+assert_content qcow2 copies/disk.qcow2 mnt/disk
+no_node disk-2
+(cd copies && "$ctl" mirror --finish ../mnt disk plain.img)
+assert_same copies/plain.img mnt/disk
+no_node plain
+"$ctl" backup --format=raw mnt disk odd
+assert_same odd mnt/disk
+printf again | dd of=mnt/disk conv=notrunc status=none
+"$ctl" backup mnt disk copies/disk.qcow2
+assert_content qcow2 copies/disk.qcow2 mnt/disk
+assert_clean copies/disk.qcow2
+assert_status 1 "backup: disk: copies/odd: its name does not tell its format: --format does" "$ctl" backup mnt disk copies/odd
+assert_status 1 "backup: disk: .*nosuch" "$ctl" backup --format=nosuch mnt disk copies/odd
+assert_status 1 "backup: disk: .*nowhere" "$ctl" backup mnt disk nowhere/a.qcow2
+assert_status 1 "backup: none: there is no such node" "$ctl" backup mnt none copies/new.raw
+assert_status 1 "backup: disk: .*bitmap" "$ctl" backup --bitmap=none mnt disk copies/new.raw
+assert_status 1 "backup: disk: .*bitmap" "$ctl" backup --bitmap=none mnt disk copies/disk.qcow2
+assert_content qcow2 copies/disk.qcow2 mnt/disk
+no_node disk-2
+"$ctl" backup --speed=64K --id=slow mnt disk copies/slow.qcow2 >out 2>err &
+slow=$!
+own_processes+=("$slow")
+wait_for 20 "the job runs" slow_is running
+kill -INT "$slow"
+status=0
+wait "$slow" || status=$?
+assert_equal "$status" 1 "status of an interrupted backup"
+assert_equal "$(cat err)" $'slow: cancelling\nblockgraphctl backup: disk: job slow: cancelled' "what it says"
+assert_equal "$(echo copies/*)" "copies/disk.qcow2 copies/plain.img" "files that are left"
+no_node slow
+"$ctl" mirror --pivot mnt disk copies/pivot.qcow2
+printf pivot | dd of=mnt/disk conv=notrunc status=none
+"$ctl" mirror --pivot mnt pivot mirrored
+"$ctl" del mnt disk pivot
 assert_status 1 "jobs: none: " "$ctl" jobs mnt cancel none
 
 note "unmount returns when the images are released, and tells who is in the way"
