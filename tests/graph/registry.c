@@ -4,6 +4,7 @@
 #undef bg_drivers
 
 #include "tests/graph/fake-drivers.h"
+#include "tests/graph/fake-silent.h"
 #include "tests/graph/fake-snapshots.h"
 
 #define MAX_DRIVERS 64
@@ -22,6 +23,7 @@ __attribute__((constructor)) static void collect(void)
   all[count++] = &bg_driver_coded;
   all[count++] = &bg_driver_pass;
   all[count++] = &bg_driver_shots;
+  all[count++] = &bg_driver_silent;
 }
 
 const BgDriver *const *bg_drivers(void)
