@@ -105,6 +105,13 @@ void chain_check_images(const ChainFixture *chain)
   }
 }
 
+void chain_check_target(const ChainFixture *chain)
+{
+  g_autofree char *path = scratch_path(&chain->scratch, "target.qcow2");
+  if (has_qemu_img())
+    check_image(path);
+}
+
 void chain_clear(ChainFixture *chain)
 {
   g_autoptr(GError) error = NULL;

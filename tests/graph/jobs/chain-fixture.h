@@ -36,6 +36,8 @@ BgNode *chain_open_target(ChainFixture *chain, int backing);
 
 /* Lets qemu-img, where it is installed, check all images of the chain. */
 void chain_check_images(const ChainFixture *chain);
+/* And the target. */
+void chain_check_target(const ChainFixture *chain);
 
 /* Asserts that the disk shows that. */
 void chain_assert_content(BgNode *node, const uint8_t *shadow, uint64_t size);
