@@ -190,7 +190,6 @@ static bool read_facts(struct nbd_handle *nbd, const BgNbdTarget *target, BgNbdF
   facts->trim = nbd_can_trim(nbd) > 0;
   facts->zero = nbd_can_zero(nbd) > 0;
   facts->fast_zero = nbd_can_fast_zero(nbd) > 0;
-  facts->cache = nbd_can_cache(nbd) > 0;
   facts->multi_conn = nbd_can_multi_conn(nbd) > 0;
   facts->allocation = nbd_can_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
   return true;

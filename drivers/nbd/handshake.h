@@ -10,7 +10,7 @@ typedef struct BgNbdFacts {
   uint64_t size;
   uint32_t minimum, preferred, maximum; /* bytes of a request; never 0 */
   bool read_only;
-  bool flush, trim, zero, fast_zero, cache;
+  bool flush, trim, zero, fast_zero;
   bool multi_conn;
   bool allocation; /* tells of holes */
 } BgNbdFacts;
