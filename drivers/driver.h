@@ -313,8 +313,8 @@ struct BgDriver {
    * cannot be done here; nothing changed, and the core writes plainly. NULL iff limits give no special granularity. */
   int (*pwritev_special)(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset);
 
-  /* Space for [offset, offset+length) (or a part from its start), none of which map calls IN_PLACE. The core holds the
-   * range, rounded to granules, alone; fills what the caller does not write from the node's own content; then
+  /* Space for [offset, offset+length) (or a part from its start), none of which map called IN_PLACE just now; it may have become so since, by a
+   * request to other granules, and then that is the space. The core holds the range, rounded to granules, alone; fills what the caller does not write from the node's own content; then
    * calls commit (publish: from then on map says so; cannot see ENOSPC any more) or abort (space is given back,
    * nothing changed). NULL: every byte is IN_PLACE. */
   int (*reserve)(void *instance, uint64_t offset, uint64_t length, BgReservation *reservation);

@@ -153,7 +153,8 @@ static int reserve_clusters(Qcow2 *q, const Qcow2Table *table, uint64_t guest, u
   return 0;
 }
 
-/* Subclusters of one cluster, which is held. What others name too, or what is compressed, is replaced as a whole. */
+/* Subclusters of one cluster, which is held. What others name too, or what is compressed, is replaced as a whole; who waited for that to hold
+ * the cluster may find space here that map did not see. */
 static int reserve_part(Qcow2 *q, const Qcow2Table *table, uint64_t start, uint64_t end, BgReservation *reservation)
 {
   uint64_t guest = start & ~(q->cluster_size - 1), first, count;
@@ -170,15 +171,10 @@ static int reserve_part(Qcow2 *q, const Qcow2Table *table, uint64_t start, uint6
     start = guest;
     end = guest + q->cluster_size;
   }
-  uint64_t until = start;
-  while (until < end && !(kept && qcow2_subclusters(q, until, until + 1) & entry.bitmap))
-    until += q->sub_size;
-  if (until == start)
-    return qcow2_damage(q, "A data cluster at 0x%" PRIx64 " overlaps metadata", qcow2_entry_offset(entry.word));
   uint64_t space = kept ? own_space(q, entry, guest) : first << q->cluster_bits;
   *reservation = (BgReservation){
       .offset = start,
-      .length = until - start,
+      .length = end - start,
       .child = q->data,
       .child_offset = space + (start - guest),
       .reads_zero = reads_zero && !q->crypto,

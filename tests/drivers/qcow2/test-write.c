@@ -1,5 +1,7 @@
 #include "tests/drivers/qcow2/image.h"
 
+#include "drivers/registry.h"
+
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
@@ -100,4 +102,37 @@ ParameterizedTest(Shape *shape, qcow2_write, random_against_shadow, .timeout = 1
     image_assert_sound(file, false);
   }
   image_assert_judged(file, shadow, shape->size);
+}
+
+/* Two requests to neighbouring subclusters of a cluster that a snapshot shares: map shows both no place of their own. One of them replaces the
+ * whole cluster, and the other, which has waited for it, finds its place there. */
+Test(qcow2_write, space_that_a_neighbour_has_made)
+{
+  enum { CLUSTER = 16 << 10, SUB = 512 };
+  const BgDriver *driver = bg_driver_find("qcow2");
+  g_autofree uint8_t *shadow = g_malloc(CLUSTER);
+  memset(shadow, 0x55, CLUSTER);
+  g_autoptr(BgChild) file = image_create(CLUSTER, "cluster_size=16K,extended_l2=on", NULL, NULL);
+  Image *image = image_open_writable(file, NULL, NULL, 0);
+  cr_assert_eq(image_write(image, shadow, CLUSTER, 0), 0);
+  cr_assert(driver->snapshot_create(image_instance(image), "before", NULL));
+  BgExtent extent;
+  cr_assert_eq(driver->map(image_instance(image), SUB, SUB, &extent), 0);
+  cr_assert_not(extent.flags & BG_EXTENT_IN_PLACE);
+  memset(shadow, 1, SUB);
+  cr_assert_eq(image_write(image, shadow, SUB, 0), 0);
+
+  BgReservation place = {0};
+  cr_assert_eq(driver->reserve(image_instance(image), SUB, SUB, &place), 0);
+  cr_assert_eq(driver->map(image_instance(image), SUB, SUB, &extent), 0);
+  cr_assert(extent.flags & BG_EXTENT_IN_PLACE);
+  cr_assert_eq(place.offset, SUB);
+  cr_assert_eq(place.length, SUB);
+  cr_assert_eq(place.child_offset, extent.offset);
+  memset(shadow + SUB, 2, SUB);
+  cr_assert_eq(bg_child_pwrite(place.child, shadow + SUB, SUB, place.child_offset), 0);
+  cr_assert_eq(driver->commit(image_instance(image), &place), 0);
+  cr_assert_eq(image_corruptions(image), 0, "%s", image_last_event(image));
+  image_close(image);
+  image_assert_judged(file, shadow, CLUSTER);
 }
