@@ -57,6 +57,11 @@ need_fuse() {
   { : <>/dev/fuse; } 2>/dev/null || skip "/dev/fuse cannot be opened"
 }
 
+# For tests that truncate, resize from beside, or expect passthrough: with cache=writeback the kernel minds size and data by itself.
+need_write_through() {
+  [[ ${E2E_OPTIONS:-} != *cache=writeback* ]] || skip "needs another cache mode than writeback"
+}
+
 need_helper() {
   [[ -x $helpers/$1 ]] || skip "the helper $1 is not built (make build-tests)"
 }

@@ -2,6 +2,7 @@
 # Writes through the filter `compress`.
 . "$(dirname "$0")/lib.sh"
 need_fuse
+need_write_through
 need_tools qemu-img openssl
 need_helper shadow-writer
 

@@ -2,6 +2,7 @@
 # cp and dd behave on a node as they do on a regular file that is then padded with zeros to the size of the disk.
 . "$(dirname "$0")/lib.sh"
 need_fuse
+need_write_through
 need_tools qemu-img qemu-io openssl
 
 size=$((8 << 20))

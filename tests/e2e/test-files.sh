@@ -2,6 +2,7 @@
 # What programs do to files: sizes, holes, times, names, attributes.
 . "$(dirname "$0")/lib.sh"
 need_fuse
+need_write_through
 need_tools qemu-img qemu-io fallocate getfattr jq openssl
 
 size=$((8 << 20))

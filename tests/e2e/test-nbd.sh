@@ -3,6 +3,7 @@
 # TLS, read-only servers, what images may name.
 . "$(dirname "$0")/lib.sh"
 need_fuse
+need_write_through
 need_tools nbdkit qemu-nbd qemu-img jq openssl
 grep -qw nbd <<<"$("$BLOCKGRAPHFS" --list-drivers)" || skip "built without libnbd"
 

@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 need_fuse
+need_write_through
 need_tools qemu-img openssl
 [[ $(printf '%s\n' 6.9 "$(uname -r)" | sort -V | head -n 1) == 6.9 ]] || skip "Linux $(uname -r) has no passthrough"
 

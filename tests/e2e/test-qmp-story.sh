@@ -5,6 +5,7 @@
 . "$e2e_dir/qmp-lib.sh"
 . "$e2e_dir/story-lib.sh"
 need_fuse
+need_write_through
 need_tools qemu-img qemu-io python3
 socket=$PWD/socket
 
