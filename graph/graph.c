@@ -87,45 +87,13 @@ bool bg_graph_settle(BgGraph *graph, GError **error)
 
 /* ── adding ── */
 
-/* Nodes that are read-write by their options become so now. */
-static bool upgrade_pinned(BgBatch *batch, GError **error)
-{
-  g_auto(BgProposal) proposal;
-  bg_proposal_init(&proposal);
-  for (guint i = 0; i < batch->nodes->len; i++) {
-    BgNode *node = batch->nodes->pdata[i];
-    if (bg_node_options_writable(&node->common))
-      bg_proposal_start(&proposal, node);
-  }
-  return proposal.starts->len == 0 || bg_change_run(batch->graph, &proposal, error);
-}
-
-static void publish(BgBatch *batch)
-{
-  BgGraph *graph = batch->graph;
-  g_auto(BgNews) news = {0};
-  bg_graph_lock(graph);
-  for (guint i = 0; i < batch->nodes->len; i++)
-    ((BgNode *)batch->nodes->pdata[i])->live = true;
-  bg_graph_unlock(graph);
-  bg_monitor_probe(graph);
-  bg_graph_lock(graph);
-  bg_state_resolve(graph, &news);
-  bg_graph_unlock(graph);
-  for (guint i = 0; i < batch->nodes->len; i++)
-    bg_events_added(batch->nodes->pdata[i]);
-  bg_news_tell(&news);
-  for (guint i = 0; i < batch->nodes->len; i++)
-    bg_views_sync(batch->nodes->pdata[i]);
-}
-
 BgNode *bg_graph_add(BgGraph *graph, BgDict *options, GError **error)
 {
   g_autoptr(GPtrArray) nodes = g_ptr_array_new();
   BgBatch batch = {graph, nodes};
   BgNode *node = bg_open_node(&batch, options, "node", BG_PROBE_ANY, NULL, error);
-  if (node && upgrade_pinned(&batch, error)) {
-    publish(&batch);
+  if (node && bg_open_upgrade(&batch, error)) {
+    bg_open_publish(&batch, NULL, NULL);
     return node;
   }
   bg_open_drop(&batch);

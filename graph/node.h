@@ -65,7 +65,8 @@ struct BgNode {
   bool live;                           /* (control) shown to the world */
   bool leaving;                        /* (control) being removed: nobody comes any more */
   bool changing;                       /* (control) the mark */
-  bool pinned;                         /* (control) by chmod */
+  bool yields;               /* (control) its name is given to a node that is being opened to take its place */
+  bool pinned;               /* (control) by chmod */
   unsigned lifted;           /* (control) so many jobs may write it whatever its option read-only says; see freeze.h */
   BgMode mode;               /* (control) how the instance is open */
   GPtrArray *children;       /* BgEdge *, owned; (control), and by requests inside a gate */

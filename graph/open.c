@@ -15,9 +15,11 @@
 
 static bool name_taken(BgGraph *graph, const char *name)
 {
-  for (guint i = 0; i < graph->nodes->len; i++)
-    if (strcmp(((BgNode *)graph->nodes->pdata[i])->name, name) == 0)
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    const BgNode *node = graph->nodes->pdata[i];
+    if (!node->yields && strcmp(node->name, name) == 0)
       return true;
+  }
   return false;
 }
 

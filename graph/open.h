@@ -37,6 +37,13 @@ BgNode *bg_open_node(BgBatch *batch, BgDict *options, const char *name, BgProbe 
 bool bg_open_child(BgHost *host, const char *name, BgRole role, const char *reference, const char *format,
                    BgChild **child, GError **error);
 
+/* A change. Nodes of the batch that are read-write by their options become so. On error the batch is to be dropped whole. */
+bool bg_open_upgrade(BgBatch *batch, GError **error);
+
+/* Shows the batch to the world. In the same moment those of `gone` (BgNode *; NULL: none) are hidden, of the first of which `to` has taken the
+ * place. */
+void bg_open_publish(BgBatch *batch, const GPtrArray *gone, BgNode *to);
+
 /* Closes what the batch opened and forgets the nodes. */
 void bg_open_drop(BgBatch *batch);
 

@@ -20,8 +20,7 @@ static BgNode *some_parent(BgNode *node)
   return parent;
 }
 
-/* Nobody needs it read-write any more, also by its own options. */
-static bool downgrade(BgNode *node, GError **error)
+bool bg_remove_downgrade(BgNode *node, GError **error)
 {
   g_auto(BgProposal) proposal;
   bg_proposal_init(&proposal);
@@ -106,7 +105,7 @@ bool bg_remove_closing(BgNode *node, GError **error)
   bg_views_drop(node);
   for (BgNode *parent; (parent = some_parent(node));)
     bg_remove_closing(parent, first ? NULL : &first);
-  if (node->instance && !downgrade(node, first ? NULL : &first))
+  if (node->instance && !bg_remove_downgrade(node, first ? NULL : &first))
     g_debug("node '%s' is closed as it is", node->name);
   close_instance(node);
   detach_children(node);
@@ -185,7 +184,7 @@ bool bg_graph_remove(BgGraph *graph, BgNode *node, GError **error)
   g_autoptr(GPtrArray) children = implicit_children(node);
   bool was_automatic = node->common.auto_read_only;
   bg_graph_unlock(graph);
-  if (!downgrade(node, error)) {
+  if (!bg_remove_downgrade(node, error)) {
     stay_after_all(node, was_automatic);
     return false;
   }

@@ -8,4 +8,7 @@
  * gone already is nothing to do. No users may be left on any of them. Not under graph->control. */
 bool bg_remove_closing(BgNode *node, GError **error);
 
+/* Makes it read-only, also where its own options keep it read-write: it is auto-read-only from then on. */
+bool bg_remove_downgrade(BgNode *node, GError **error);
+
 #endif
