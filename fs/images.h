@@ -6,5 +6,7 @@
 
 /* False if one of them lies inside the directory: the mount would hide what it stands on. */
 bool bgfs_images_check(BgGraph *graph, const char *mountpoint, GError **error);
+/* The same for one node. */
+bool bgfs_images_check_node(BgNode *node, const char *mountpoint, GError **error);
 
 #endif

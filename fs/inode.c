@@ -1,5 +1,7 @@
 #include "fs/inode.h"
 
+#include <string.h>
+
 enum { WAITING_THREADS = 16 };
 
 struct BgfsInodes {
@@ -126,7 +128,12 @@ void bgfs_inodes_replace(BgfsInodes *inodes, BgNode *from, BgNode *to)
     BgfsInode *inode = list->pdata[i];
     inode->node = to;
     inode->file.node = to;
-    g_hash_table_replace(inodes->by_name, (gpointer)inode->name, inode);
+    if (strcmp(inode->name, bg_node_name(to)) == 0 && !g_hash_table_contains(inodes->by_node, to)) {
+      g_hash_table_remove(inodes->by_name, inode->name);
+      g_hash_table_insert(inodes->by_node, to, inode);
+    } else {
+      g_hash_table_replace(inodes->by_name, (gpointer)inode->name, inode);
+    }
   }
   g_hash_table_remove(inodes->by_node, from);
   pthread_rwlock_unlock(&inodes->lock);

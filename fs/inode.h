@@ -46,7 +46,7 @@ BgfsInode *bgfs_inodes_get(BgfsInodes *inodes, uint64_t ino);
 
 /* ── files that show another node than the one of their name ── */
 
-/* All files that show `from` show `to` from now on. */
+/* All files that show `from` show `to` from now on; the file of the name of `to`, if it is among them, is that node's own. */
 void bgfs_inodes_replace(BgfsInodes *inodes, BgNode *from, BgNode *to);
 /* The node is gone: such files go with it. */
 void bgfs_inodes_forget(BgfsInodes *inodes, BgNode *node);

@@ -198,12 +198,9 @@ void bgfs_notify_drop_data(BgfsNotify *notify, BgfsInode *inode, unsigned millis
 
 void bgfs_notify_wait(BgfsNotify *notify, unsigned milliseconds)
 {
-  static const int lanes[] = {LANE_ATTRIBUTES, LANE_NAMES};
   int64_t until = g_get_monotonic_time() + milliseconds * 1000;
-  for (size_t i = 0; i < G_N_ELEMENTS(lanes); i++) {
-    Lane *lane = &notify->lanes[lanes[i]];
-    lane_wait(lane, lane_last(lane), until);
-  }
+  for (int i = 0; i < LANE_COUNT; i++)
+    lane_wait(&notify->lanes[i], lane_last(&notify->lanes[i]), until);
 }
 
 static void on_state(void *data, BgNode *node)

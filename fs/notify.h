@@ -24,7 +24,7 @@ void bgfs_notify_stop(BgfsNotify *notify);
 /* Drops the cached pages of an inode: queued like the rest, waits for it at most `milliseconds`. */
 void bgfs_notify_drop_data(BgfsNotify *notify, BgfsInode *inode, unsigned milliseconds);
 
-/* Waits until all that is queued of attributes and names was sent, at most `milliseconds`. */
+/* Waits until all that is queued was sent, at most `milliseconds`. */
 void bgfs_notify_wait(BgfsNotify *notify, unsigned milliseconds);
 
 #endif

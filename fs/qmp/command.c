@@ -10,6 +10,7 @@ const BgfsQmpCommand *const *bgfs_qmp_commands(void)
       bgfs_qmp_query_commands,
       bgfs_qmp_stats_commands,
       bgfs_qmp_node_commands,
+      bgfs_qmp_medium_commands,
       bgfs_qmp_image_commands,
       bgfs_qmp_bitmap_commands,
       bgfs_qmp_transaction_commands,

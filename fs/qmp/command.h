@@ -49,7 +49,8 @@ JsonNode *bgfs_qmp_done(void);
 
 extern const BgfsQmpCommand bgfs_qmp_create_commands[], bgfs_qmp_job_start_commands[], bgfs_qmp_bitmap_commands[],
     bgfs_qmp_object_commands[], bgfs_qmp_control_commands[], bgfs_qmp_image_commands[], bgfs_qmp_transaction_commands[],
-    bgfs_qmp_job_commands[], bgfs_qmp_node_commands[], bgfs_qmp_query_commands[], bgfs_qmp_stats_commands[];
+    bgfs_qmp_job_commands[], bgfs_qmp_medium_commands[], bgfs_qmp_node_commands[], bgfs_qmp_query_commands[],
+    bgfs_qmp_stats_commands[];
 
 /* {"qemu": …, "package": …} */
 JsonNode *bgfs_qmp_version(void);
