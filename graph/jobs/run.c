@@ -100,14 +100,15 @@ uint64_t bg_job_piece(BgJob *job, uint64_t most)
   return MIN(piece, most);
 }
 
-/* A debt of time, in which more work is not done; what was not used of it is not saved up. With the lock held. */
+/* A debt of time, in which more work is not done. What was not used of it is saved up for so long as a busy machine may keep the job from running,
+ * and no longer. With the lock held. */
 static void owe(BgJob *job, uint64_t bytes)
 {
   int64_t now = g_get_monotonic_time();
   if (!job->speed)
     return;
   double took = (double)bytes / (double)job->speed * G_USEC_PER_SEC;
-  job->due = MAX(job->due, now - (int64_t)(G_USEC_PER_SEC / PIECES_PER_SECOND)) + (int64_t)MIN(took, 1e15);
+  job->due = MAX(job->due, now - (int64_t)G_USEC_PER_SEC) + (int64_t)MIN(took, 1e15);
 }
 
 /* False: there is nothing to wait for (any more). With the lock held. */
