@@ -10,6 +10,7 @@ connect_client() {
 
 disconnect_client() {
   local pid=$client_PID
+  # shellcheck disable=SC1083,SC2093 # it closes a descriptor
   exec {client[1]}>&-
   wait "$pid" || true
 }
