@@ -36,7 +36,7 @@ typedef struct Peer {
 
 static void add_node(BgGraph *graph, const char *name)
 {
-  BgDict *options = bg_dict_new();
+  g_autoptr(BgDict) options = bg_dict_new();
   bg_dict_set(options, "driver", "null-co");
   bg_dict_set(options, "node-name", name);
   bg_dict_set(options, "size", "1M");
