@@ -5,6 +5,7 @@
 #include "graph/io.h"
 #include "graph/jobs/chain.h"
 #include "graph/jobs/copy.h"
+#include "graph/jobs/crew.h"
 #include "graph/jobs/work.h"
 #include "graph/map.h"
 #include "graph/step.h"
@@ -44,11 +45,8 @@ typedef struct Backup {
 /* ── keeping what was: by writers and by the job, inside a gate ── */
 
 /* One run of what is left, of at most a piece, whose range is held. */
-static int copy_held(Keeper *keeper, uint64_t start, uint64_t length, bool *reading)
+static int copy_held(Keeper *keeper, uint64_t start, uint64_t length, void *buffer, bool *reading)
 {
-  void *buffer = malloc(length);
-  if (!buffer)
-    return -ENOMEM;
   struct iovec iov = {buffer, length};
   BgStatus status = {false, 0};
   *reading = true;
@@ -61,14 +59,13 @@ static int copy_held(Keeper *keeper, uint64_t start, uint64_t length, bool *read
     result = zero ? bg_io_zero(keeper->watcher.target, start, length, BG_ZERO_MAY_UNMAP, true)
                   : bg_io_pwritev(keeper->watcher.target, &iov, 1, start);
   }
-  free(buffer);
   if (result == 0)
     bg_bitmap_clear(keeper->left, start, length);
   return result;
 }
 
-/* Whole granules within the disk, at most a piece. */
-static int copy_range(Keeper *keeper, uint64_t start, uint64_t length, bool *reading)
+/* Whole granules within the disk, at most a piece; `buffer` is for one. */
+static int copy_range(Keeper *keeper, uint64_t start, uint64_t length, void *buffer, bool *reading)
 {
   BgRange range;
   uint64_t at = start, end = start + length, first, run;
@@ -76,7 +73,7 @@ static int copy_range(Keeper *keeper, uint64_t start, uint64_t length, bool *rea
   bg_ranges_lock(&keeper->ranges, &range, start, length, true);
   while (result == 0 && bg_bitmap_next(keeper->left, at, &first, &run) && first < end) {
     run = MIN(run, end - first);
-    result = copy_held(keeper, first, run, reading);
+    result = copy_held(keeper, first, run, buffer, reading);
     at = first + run;
   }
   bg_ranges_unlock(&keeper->ranges, &range);
@@ -90,6 +87,19 @@ static void lose(Keeper *keeper, int result)
   atomic_store(&keeper->idle, true);
 }
 
+/* By a writer. Nothing is left there mostly. */
+static int keep_range(Keeper *keeper, uint64_t start, uint64_t length)
+{
+  uint64_t first, run;
+  bool reading;
+  if (!bg_bitmap_next(keeper->left, start, &first, &run) || first >= start + length)
+    return 0;
+  void *buffer = bg_copy_buffer();
+  int result = buffer ? copy_range(keeper, start, length, buffer, &reading) : -ENOMEM;
+  free(buffer);
+  return result;
+}
+
 static void before_write(BgBeforeWrite *watcher, uint64_t offset, uint64_t length)
 {
   Keeper *keeper = (Keeper *)((char *)watcher - offsetof(Keeper, watcher));
@@ -99,9 +109,8 @@ static void before_write(BgBeforeWrite *watcher, uint64_t offset, uint64_t lengt
   uint64_t end = offset + MIN(length, size - offset);
   for (uint64_t at = offset & ~(granule - 1); at < end && !atomic_load(&keeper->idle);) {
     uint64_t piece = MIN(MIN(end + granule - 1, UINT64_MAX - granule) & ~(granule - 1), size) - at;
-    bool reading;
     piece = MIN(piece, BG_COPY_PIECE);
-    int result = copy_range(keeper, at, piece, &reading);
+    int result = keep_range(keeper, at, piece);
     if (result)
       lose(keeper, result);
     at += piece;
@@ -265,34 +274,45 @@ static bool leave_out_backing(BgJob *job, Backup *backup, GError **error)
   return true;
 }
 
-static int copy_inside(Backup *backup, uint64_t start, uint64_t length, bool *reading)
+static int see_to(void *work, BgPiece *piece)
 {
+  const Backup *backup = work;
   g_auto(BgRequest) request = bg_request_begin(backup->copy.from);
-  return copy_range(backup->keeper, start, length, reading);
+  return copy_range(backup->keeper, piece->offset, piece->length, piece->buffer, &piece->reading);
 }
 
-static bool copy_piece(BgJob *job, Backup *backup, uint64_t start, uint64_t length, GError **error)
+/* What is passed over stays to be copied, by the next pass or a writer. */
+static BgCopyVerdict failed(BgJob *job, void *work, const BgPiece *piece, int result, GError **error)
 {
-  bool reading = true;
-  int first = 0, result = copy_inside(backup, start, length, &reading);
-  if (result == 0) {
-    bg_job_advance(job, length);
-    return bg_job_throttle(job, length);
+  const Backup *backup = work;
+  BgOnError on_error = piece->reading ? backup->on_source_error : backup->on_target_error;
+  int first = 0;
+  BgCopyVerdict verdict = bg_copy_failed(job, on_error, piece->reading, result, &first, error);
+  if (verdict == BG_COPY_PAST)
+    bg_job_sleep(job, RETRY_MS * 1000);
+  return verdict;
+}
+
+/* All that is left, once. */
+static bool pass(BgJob *job, Backup *backup, BgCrew *crew, GError **error)
+{
+  uint64_t start, length;
+  for (uint64_t at = 0; bg_bitmap_next(backup->keeper->left, at, &start, &length); at = start + length) {
+    length = MIN(length, bg_job_piece(job, BG_COPY_PIECE));
+    if (!check_kept(backup, error) || !bg_crew_give(crew, start, length, false, error) || !bg_job_throttle(job, length))
+      return false;
   }
-  BgOnError on_error = reading ? backup->on_source_error : backup->on_target_error;
-  BgCopyVerdict verdict = bg_copy_failed(job, on_error, reading, result, &first, error);
-  return verdict == BG_COPY_PAST ? bg_job_sleep(job, RETRY_MS * 1000) : verdict == BG_COPY_AGAIN;
+  return bg_crew_finish(crew, error);
 }
 
 static bool copy_all(BgJob *job, Backup *backup, GError **error)
 {
-  uint64_t start, length;
-  while (bg_bitmap_next(backup->keeper->left, 0, &start, &length)) {
-    length = MIN(length, bg_job_piece(job, BG_COPY_PIECE));
-    if (!check_kept(backup, error) || !copy_piece(job, backup, start, length, error))
+  static const BgCrewKind kind = {see_to, failed};
+  g_autoptr(BgCrew) crew = bg_crew_new(job, &kind, backup, error);
+  while (crew && bg_bitmap_dirty(backup->keeper->left))
+    if (!pass(job, backup, crew, error))
       return false;
-  }
-  return true;
+  return crew;
 }
 
 static bool wait_for_writers(BgJob *job, Backup *backup, GError **error)

@@ -31,39 +31,31 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Commit, commit_clean)
 
 /* ── the data ── */
 
-/* What is there, as far as one piece of work goes. */
-static int look(BgJob *job, Commit *commit, BgWalkStep *step)
+/* What no disk above base says anything of shows through already. What lies past the end of one of them reads as zeros, and hides base. */
+static int commit_look(BgJob *job, void *work, uint64_t offset, BgWalkStep *step)
 {
+  Commit *commit = work;
   BgMapped *seen = &commit->seen;
-  int result = bg_walk_look(commit->copy.from, step->offset, seen);
+  int result = bg_walk_look(commit->copy.from, offset, seen);
   if (result)
     return result;
-  step->reading = false;
-  step->length = seen->length;
-  step->moved = seen->depth < commit->copy.chain.depth && !seen->zero;
-  if (step->moved)
-    step->length = MIN(step->length, bg_job_piece(job, BG_COPY_PIECE));
+  step->wanted = seen->depth < commit->copy.chain.depth;
+  step->zero = seen->zero;
+  step->length = step->wanted && !step->zero ? MIN(seen->length, bg_job_piece(job, BG_COPY_PIECE)) : seen->length;
   return 0;
 }
 
-/* What no disk above base says anything of shows through already. What lies past the end of one of them reads as zeros, and hides base. */
-static int commit_step(BgJob *job, void *work, BgWalkStep *step)
+static int commit_see_to(void *work, BgPiece *piece)
 {
-  Commit *commit = work;
-  int result = look(job, commit, step);
-  if (result)
-    return result;
-  if (step->moved)
-    return bg_copy_data(commit->copy.from, commit->copy.to, step->offset, step->length, step->buffer, &step->reading);
-  bool hides = commit->seen.depth < commit->copy.chain.depth;
-  return hides ? bg_user_zero(commit->copy.to, step->offset, step->length, BG_USER_ZERO_MAY_UNMAP) : 0;
+  const Commit *commit = work;
+  return bg_copy_piece(commit->copy.from, commit->copy.to, piece);
 }
 
 static bool commit_run(BgJob *job, void *work, GError **error)
 {
   Commit *commit = work;
-  BgWalk walk = {commit->copy.source, commit->copy.to, BG_COPY_PIECE, commit->on_error, commit_step};
-  return bg_copy_grow(&commit->copy, error) && bg_walk(job, &walk, commit, error);
+  BgWalk walk = {commit->copy.source, commit->copy.to, commit->on_error, commit, commit_look, commit_see_to};
+  return bg_copy_grow(&commit->copy, error) && bg_walk(job, &walk, error);
 }
 
 /* ── the chain ── */

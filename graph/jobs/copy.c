@@ -3,6 +3,7 @@
 #include "graph/change.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* ── from where, to where ── */
 
@@ -69,6 +70,11 @@ void bg_copy_clear(BgCopy *copy)
 
 /* ── pieces ── */
 
+void *bg_copy_buffer(void)
+{
+  return aligned_alloc(4096, BG_COPY_PIECE);
+}
+
 /* All of it; the node is that large. */
 static int read_all(BgUser *user, uint64_t offset, uint64_t length, void *buffer)
 {
@@ -89,11 +95,14 @@ static int write_all(BgUser *user, uint64_t offset, uint64_t length, void *buffe
   return 0;
 }
 
-int bg_copy_data(BgUser *from, BgUser *to, uint64_t offset, uint64_t length, void *buffer, bool *reading)
+int bg_copy_piece(BgUser *from, BgUser *to, BgPiece *piece)
 {
-  int result = read_all(from, offset, length, buffer);
-  *reading = result != 0;
-  return result ? result : write_all(to, offset, length, buffer);
+  piece->reading = false;
+  if (piece->zero)
+    return bg_user_zero(to, piece->offset, piece->length, BG_USER_ZERO_MAY_UNMAP);
+  int result = read_all(from, piece->offset, piece->length, piece->buffer);
+  piece->reading = result != 0;
+  return result ? result : write_all(to, piece->offset, piece->length, piece->buffer);
 }
 
 bool bg_copy_check_sizes(BgNode *source, BgNode *target, GError **error)

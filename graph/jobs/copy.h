@@ -35,8 +35,18 @@ void bg_copy_clear(BgCopy *copy);
 /* The most that is copied in one go. */
 #define BG_COPY_PIECE (UINT64_C(1) << 20)
 
-/* One piece; `buffer` holds BG_COPY_PIECE bytes. *reading tells which side a failure is of. 0 or -errno. */
-int bg_copy_data(BgUser *from, BgUser *to, uint64_t offset, uint64_t length, void *buffer, bool *reading);
+/* So many bytes, at the beginning of a page: the kernel copies from and to there faster by a quarter. free() it; NULL without memory. */
+void *bg_copy_buffer(void);
+
+typedef struct BgPiece {
+  uint64_t offset, length; /* of bytes at most BG_COPY_PIECE */
+  bool zero;               /* it reads as zeros: no bytes are moved */
+  bool reading;            /* a failure is one of reading */
+  void *buffer;            /* of BG_COPY_PIECE bytes */
+} BgPiece;
+
+/* 0 or -errno; sets `reading`. */
+int bg_copy_piece(BgUser *from, BgUser *to, BgPiece *piece);
 
 /* Whether both sizes are known and the target is no larger. */
 bool bg_copy_check_sizes(BgNode *source, BgNode *target, GError **error);

@@ -5,6 +5,7 @@
 #include "graph/io.h"
 #include "graph/jobs/chain.h"
 #include "graph/jobs/copy.h"
+#include "graph/jobs/crew.h"
 #include "graph/map.h"
 #include "graph/replace.h"
 
@@ -37,7 +38,7 @@ typedef struct Mirror {
   unsigned granularity_bits;
   BgOnError on_source_error, on_target_error;
   BgBitmap *bitmap; /* the source's; NULL: not there yet, or any more */
-  void *buffer;
+  BgCrew *crew;
 } Mirror;
 
 /* ── the bitmap ── */
@@ -84,9 +85,9 @@ static void give_up_bitmap(Mirror *mirror)
 static void mirror_clean(void *work)
 {
   Mirror *mirror = work;
+  bg_crew_free(mirror->crew);
   give_up_bitmap(mirror);
   bg_copy_clear(&mirror->copy);
-  g_free(mirror->buffer);
   g_free(mirror);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mirror, mirror_clean)
@@ -106,48 +107,49 @@ static bool wait_for_requests(BgJob *job, const Mirror *mirror)
   return true;
 }
 
-static int copy_piece(Mirror *mirror, uint64_t offset, uint64_t *length, bool *reading)
+static int see_to(void *work, BgPiece *piece)
 {
-  BgStatus status = {.length = *length};
-  int result = bg_user_status(mirror->copy.from, offset, &status);
-  *reading = true;
-  if (result == -ENXIO) /* it shrank */
-    return 0;
-  if (result)
-    return result;
-  *length = MIN(*length, status.length);
-  if (!status.zero)
-    return bg_copy_data(mirror->copy.from, mirror->copy.to, offset, *length, mirror->buffer, reading);
-  *reading = false;
-  return bg_user_zero(mirror->copy.to, offset, *length, BG_USER_ZERO_MAY_UNMAP);
+  const Mirror *mirror = work;
+  return bg_copy_piece(mirror->copy.from, mirror->copy.to, piece);
 }
 
-/* What could not be copied is dirty again. */
-static bool take_note_of_failure(BgJob *job, Mirror *mirror, const Run *rest, bool reading, int result, GError **error)
+/* What is passed over is dirty again, and comes with a later batch. */
+static BgCopyVerdict failed(BgJob *job, void *work, const BgPiece *piece, int result, GError **error)
 {
-  BgOnError on_error = reading ? mirror->on_source_error : mirror->on_target_error;
+  const Mirror *mirror = work;
+  BgOnError on_error = piece->reading ? mirror->on_source_error : mirror->on_target_error;
   int first = 0;
-  bg_bitmap_set(mirror->bitmap, rest->start, rest->length);
-  BgCopyVerdict verdict = bg_copy_failed(job, on_error, reading, result, &first, error);
-  if (verdict == BG_COPY_PAST)
-    return bg_job_sleep(job, RETRY_MS * 1000);
-  return verdict == BG_COPY_AGAIN;
+  BgCopyVerdict verdict = bg_copy_failed(job, on_error, piece->reading, result, &first, error);
+  if (verdict == BG_COPY_PAST) {
+    bg_bitmap_set(mirror->bitmap, piece->offset, piece->length);
+    bg_job_sleep(job, RETRY_MS * 1000);
+  }
+  return verdict;
+}
+
+/* Hands over what can be seen to in one piece. */
+static bool give_piece(BgJob *job, Mirror *mirror, Run *run, GError **error)
+{
+  uint64_t most = MIN(run->length, bg_job_piece(job, BG_COPY_PIECE));
+  BgStatus status = {.length = most};
+  int result = bg_user_status(mirror->copy.from, run->start, &status);
+  if (result == -ENXIO) { /* it shrank */
+    run->length = 0;
+    return true;
+  }
+  uint64_t length = MIN(most, status.length);
+  if (!bg_crew_give(mirror->crew, run->start, length, result == 0 && status.zero, error))
+    return false;
+  run->start += length;
+  run->length -= length;
+  return bg_job_throttle(job, length);
 }
 
 static bool copy_run(BgJob *job, Mirror *mirror, Run run, GError **error)
 {
-  while (run.length) {
-    uint64_t length = MIN(run.length, bg_job_piece(job, BG_COPY_PIECE));
-    bool reading;
-    int result = copy_piece(mirror, run.start, &length, &reading);
-    if (result)
-      return take_note_of_failure(job, mirror, &run, reading, result, error);
-    bg_job_advance(job, length);
-    run.start += length;
-    run.length -= length;
-    if (!bg_job_throttle(job, length))
+  while (run.length)
+    if (!give_piece(job, mirror, &run, error))
       return false;
-  }
   return true;
 }
 
@@ -165,7 +167,7 @@ static unsigned take_batch(Mirror *mirror, Run runs[BATCH_RUNS])
   return count;
 }
 
-/* Copies what is dirty now. False: cancelled, or failed. */
+/* Copies what is dirty now, to the end: what is written meanwhile is dirty anew, and copied after it. False: cancelled, or failed. */
 static bool copy_batch(BgJob *job, Mirror *mirror, bool *any, GError **error)
 {
   Run runs[BATCH_RUNS];
@@ -176,7 +178,7 @@ static bool copy_batch(BgJob *job, Mirror *mirror, bool *any, GError **error)
   for (unsigned i = 0; i < count; i++)
     if (!copy_run(job, mirror, runs[i], error))
       return false;
-  return true;
+  return bg_crew_finish(mirror->crew, error);
 }
 
 /* ── until ready, and on ── */
@@ -217,10 +219,15 @@ static bool check_bitmap(const Mirror *mirror, GError **error)
 
 static bool mirror_run(BgJob *job, void *work, GError **error)
 {
+  static const BgCrewKind crew = {see_to, failed};
   Mirror *mirror = work;
   int64_t size = bg_node_size(mirror->copy.source);
-  mirror->buffer = g_malloc(BG_COPY_PIECE);
-  if (size < 0 || !mark_all(job, mirror, (uint64_t)size, error))
+  if (size < 0) {
+    bg_set_error_errno(error, (int)-size, "node '%s': its size is not known", mirror->copy.source->name);
+    return false;
+  }
+  mirror->crew = bg_crew_new(job, &crew, mirror, error);
+  if (!mirror->crew || !mark_all(job, mirror, (uint64_t)size, error))
     return false;
   for (;;) {
     bool any;
@@ -239,20 +246,21 @@ static bool mirror_run(BgJob *job, void *work, GError **error)
 
 /* ── the end ── */
 
-static int copy_alone(Mirror *mirror, uint64_t offset, uint64_t length)
+static int copy_alone(Mirror *mirror, uint64_t offset, uint64_t length, void *buffer)
 {
-  struct iovec iov = {mirror->buffer, length};
+  struct iovec iov = {buffer, length};
   int result = bg_io_preadv(mirror->copy.source, &iov, 1, offset);
   return result ? result : bg_io_pwritev(mirror->copy.target, &iov, 1, offset);
 }
 
 static int copy_rest_alone(Mirror *mirror)
 {
+  g_autofree void *buffer = g_malloc(BG_COPY_PIECE);
   uint64_t start, length;
   int result = 0;
   while (result == 0 && bg_bitmap_take(mirror->bitmap, 0, BG_COPY_PIECE, &start, &length)) {
     for (uint64_t done = 0; done < length && result == 0; done += BG_COPY_PIECE)
-      result = copy_alone(mirror, start + done, MIN(length - done, BG_COPY_PIECE));
+      result = copy_alone(mirror, start + done, MIN(length - done, BG_COPY_PIECE), buffer);
     if (result)
       bg_bitmap_set(mirror->bitmap, start, length);
   }

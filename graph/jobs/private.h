@@ -12,7 +12,8 @@ struct BgJob {
   BgGraph *graph; /* valid while the thread runs */
   char *id;
   const BgJobKind *kind;
-  void *work; /* the thread's */
+  void *work;          /* the thread's */
+  struct BgCrew *crew; /* the thread's; NULL: it works alone */
   pthread_t thread;
   bool manual_finalize, manual_dismiss;
   BgJobGroup *group; /* NULL: it depends on no others */

@@ -1,6 +1,7 @@
 /* A job's thread: its way through the states, and where it waits. */
 #include "drivers/clock.h"
 #include "graph/events.h"
+#include "graph/jobs/crew.h"
 #include "graph/jobs/private.h"
 
 #include <errno.h>
@@ -69,6 +70,8 @@ static void stay_paused(BgJob *job)
 bool bg_job_go_on(BgJob *job)
 {
   while (pause_due(job)) {
+    if (job->crew)
+      bg_crew_rest(job->crew);
     set_status(job, job->ready ? BG_JOB_STANDBY : BG_JOB_PAUSED);
     stay_paused(job);
     set_status(job, job->ready ? BG_JOB_READY : BG_JOB_RUNNING);

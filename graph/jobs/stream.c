@@ -36,27 +36,30 @@ static bool is_above_base(const Stream *stream, const BgMapped *mapped)
   return mapped->present || stream->chain.base;
 }
 
-static int stream_step(BgJob *job, void *work, BgWalkStep *step)
+static int stream_look(BgJob *job, void *work, uint64_t offset, BgWalkStep *step)
 {
   Stream *stream = work;
   const BgMapped *seen = &stream->seen;
-  int result = bg_walk_look(stream->user, step->offset, &stream->seen);
+  int result = bg_walk_look(stream->user, offset, &stream->seen);
   if (result)
     return result;
-  step->length = seen->length;
-  if (!is_above_base(stream, seen))
-    return 0;
-  step->reading = false;
-  step->moved = !seen->zero;
-  step->length = MIN(step->length, bg_job_piece(job, PIECE));
-  return bg_user_populate(stream->user, step->offset, step->length, stream->chain.depth, step->buffer);
+  step->wanted = is_above_base(stream, seen);
+  step->zero = seen->zero;
+  step->length = step->wanted ? MIN(seen->length, bg_job_piece(job, PIECE)) : seen->length;
+  return 0;
+}
+
+static int stream_see_to(void *work, BgPiece *piece)
+{
+  const Stream *stream = work;
+  return bg_user_populate(stream->user, piece->offset, piece->length, stream->chain.depth, piece->buffer);
 }
 
 static bool stream_run(BgJob *job, void *work, GError **error)
 {
   Stream *stream = work;
-  BgWalk walk = {stream->chain.top, stream->user, PIECE, stream->on_error, stream_step};
-  return bg_walk(job, &walk, stream, error);
+  BgWalk walk = {stream->chain.top, stream->user, stream->on_error, stream, stream_look, stream_see_to};
+  return bg_walk(job, &walk, error);
 }
 
 static bool stream_finish(BgJob *job, void *work, GError **error)
