@@ -221,6 +221,14 @@ static int mem_preadv(void *instance, const struct iovec *iov, int iovcnt, uint6
   return 0;
 }
 
+/* With the lock held. */
+static void tell_watcher(MemDisk *disk, MemCall call)
+{
+  call.disk = disk;
+  if (disk->watch)
+    disk->watch(&call, disk->watch_data);
+}
+
 static int mem_pwritev(void *instance, const struct iovec *iov, int iovcnt, uint64_t offset)
 {
   MemDisk *disk = ((Mem *)instance)->disk;
@@ -238,6 +246,7 @@ static int mem_pwritev(void *instance, const struct iovec *iov, int iovcnt, uint
   bg_iov_to_buffer(iov, iovcnt, 0, disk->data + offset, end - offset);
   if (end > disk->size)
     disk->size = end;
+  tell_watcher(disk, (MemCall){MEM_WRITE, .offset = offset, .length = end - offset, .bytes = disk->data + offset});
   pthread_rwlock_unlock(&disk->lock);
   return 0;
 }
@@ -249,6 +258,9 @@ static int mem_flush(void *instance)
   if (err)
     return -err;
   disk->flushes++;
+  pthread_rwlock_wrlock(&disk->lock);
+  tell_watcher(disk, (MemCall){MEM_FLUSH});
+  pthread_rwlock_unlock(&disk->lock);
   return 0;
 }
 
@@ -261,6 +273,7 @@ static int mem_resize(void *instance, uint64_t size)
   if (size < disk->size)
     memset(disk->data + size, 0, disk->size - size);
   disk->size = size;
+  tell_watcher(disk, (MemCall){MEM_RESIZE, .length = size});
   pthread_rwlock_unlock(&disk->lock);
   return 0;
 }

@@ -15,7 +15,17 @@
 #define COW_CLUSTER 4096u
 #define COW_SPECIAL 8192u /* its special granule */
 
-typedef struct MemDisk {
+typedef struct MemDisk MemDisk;
+
+/* What has just taken effect. */
+typedef struct MemCall {
+  enum { MEM_WRITE, MEM_RESIZE, MEM_FLUSH } kind;
+  MemDisk *disk;
+  uint64_t offset, length; /* RESIZE: of the disk now */
+  const uint8_t *bytes;    /* WRITE: what is there now */
+} MemCall;
+
+struct MemDisk {
   char *name;
   pthread_rwlock_t lock;
   uint8_t *data;
@@ -32,7 +42,10 @@ typedef struct MemDisk {
   /* What happened. */
   _Atomic unsigned flushes;
   _Atomic bool writable;
-} MemDisk;
+  /* Told of every call that succeeds, under the disk's lock, in their order. NULL: nobody. */
+  void (*watch)(const MemCall *call, void *data);
+  void *watch_data;
+};
 
 /* The disk of that name; made, zeroed and of 1 MiB, the first time. */
 MemDisk *mem_disk(const char *name);
