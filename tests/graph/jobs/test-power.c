@@ -16,7 +16,7 @@
 
 TestSuite(job_power, .timeout = 3600);
 
-enum { STATES = 120, LEVELS = 4, TOP = LEVELS - 1, CHECK_EVERY = 4 };
+enum { STATES = 48, LEVELS = 4, TOP = LEVELS - 1, CHECK_EVERY = 4 };
 
 typedef struct Entry {
   int kind;
