@@ -57,7 +57,7 @@ bool bg_graph_remove(BgGraph *graph, BgNode *node, GError **error);
 
 /* A change. Gives several nodes new options in one transaction (QEMU's blockdev-reopen): each dictionary (taken from) holds
  * `node-name` and the full set of options; options it leaves out go back to their fallbacks; children may be replaced,
- * attached or detached (`backing`: a node name, or empty for none). All or nothing. */
+ * attached or detached (`backing`: a node name, or empty for none), or stay with other options (`file.driver` …). All or nothing. */
 bool bg_graph_reopen(BgGraph *graph, BgDict *const *options, size_t count, GError **error);
 
 /* The node of that name; NULL if there is none. */

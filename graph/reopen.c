@@ -4,16 +4,13 @@
 #include <errno.h>
 #include <string.h>
 
-/* One node's part of a reopen, collected into the proposal. */
-static bool collect_child(BgProposal *proposal, BgNode *node, const BgChildSpec *spec, BgDict *options, GError **error)
+static bool collect(BgProposal *proposal, BgNode *node, BgDict *options, GError **error);
+
+/* ── children ── */
+
+/* Another child, or none, or the same. */
+static bool collect_named(BgProposal *proposal, BgNode *node, const BgChildSpec *spec, const char *name, GError **error)
 {
-  if (bg_dict_get(options, spec->name) == NULL) {
-    if (!bg_dict_has_tree(options, spec->name))
-      return true;
-    bg_set_error(error, EINVAL, "node '%s': the child '%s' must be named by its node name", node->name, spec->name);
-    return false;
-  }
-  g_autofree char *name = bg_dict_take(options, spec->name);
   BgEdge *edge = bg_node_edge(node, spec->name);
   BgNode *to = *name ? bg_graph_find(node->graph, name) : NULL;
   if (*name && !to) {
@@ -30,13 +27,55 @@ static bool collect_child(BgProposal *proposal, BgNode *node, const BgChildSpec 
   return true;
 }
 
-static bool collect_children(BgProposal *proposal, BgNode *node, BgDict *options, GError **error)
+static bool check_name(const BgNode *child, BgDict *options, GError **error)
 {
-  for (const BgChildSpec *spec = node->driver->children; spec && spec->name; spec++)
-    if (!collect_child(proposal, node, spec, options, error))
+  g_autofree char *name = bg_dict_take(options, "node-name");
+  if (!name || strcmp(name, child->name) == 0)
+    return true;
+  bg_set_error(error, EINVAL, "node '%s': Cannot change the option 'node-name'", child->name);
+  return false;
+}
+
+/* The child stays, with other options. */
+static bool collect_inline(BgProposal *proposal, const BgOverride *parent, const BgChildSpec *spec, BgDict *options,
+                           GError **error)
+{
+  BgEdge *edge = bg_node_edge(parent->node, spec->name);
+  BgNode *child = edge ? edge->hold.node : NULL;
+  if (!child) {
+    bg_set_error(error, EINVAL, "node '%s': there is no child '%s' to reopen; one is attached by its node name",
+                 parent->node->name, spec->name);
+    return false;
+  }
+  if (!check_name(child, options, error))
+    return false;
+  if (child->implicit)
+    bg_node_options_inherit(&parent->common, parent->node->driver->kind, edge->child.role, options);
+  return collect(proposal, child, options, error);
+}
+
+/* Children that are left out stay as they are. */
+static bool collect_child(BgProposal *proposal, const BgOverride *parent, const BgChildSpec *spec, BgDict *options,
+                          GError **error)
+{
+  g_autofree char *name = bg_dict_take(options, spec->name);
+  if (name)
+    return collect_named(proposal, parent->node, spec, name, error);
+  if (!bg_dict_has_tree(options, spec->name))
+    return true;
+  g_autoptr(BgDict) inner = bg_dict_take_tree(options, spec->name);
+  return collect_inline(proposal, parent, spec, inner, error);
+}
+
+static bool collect_children(BgProposal *proposal, const BgOverride *parent, BgDict *options, GError **error)
+{
+  for (const BgChildSpec *spec = parent->node->driver->children; spec && spec->name; spec++)
+    if (!collect_child(proposal, parent, spec, options, error))
       return false;
   return true;
 }
+
+/* ── one node, and what is written inside it ── */
 
 static bool check_driver(const BgNode *node, BgDict *options, GError **error)
 {
@@ -51,8 +90,7 @@ static bool collect_options(BgOverride *override, BgDict *options, GError **erro
 {
   BgNode *node = override->node;
   override->options = g_malloc0(MAX(node->driver->options_size, 1));
-  if (bg_node_options_parse(options, &override->common, error) &&
-      bg_options_parse(node->driver->options, options, override->options, error)) {
+  if (bg_options_parse(node->driver->options, options, override->options, error)) {
     const char *key = bg_dict_first_key(options);
     if (!key && bg_options_check_change(node->driver->options, node->options, override->options, error))
       return true;
@@ -71,28 +109,41 @@ static void override_clear(BgOverride *override)
   g_clear_pointer(&override->given, bg_dict_free);
 }
 
-static bool collect(BgProposal *proposal, BgGraph *graph, BgDict *options, GError **error)
+static bool collect_common(BgOverride *override, BgDict *options, GError **error)
 {
-  g_autofree char *name = bg_dict_take(options, "node-name");
-  BgNode *node = name ? bg_graph_find(graph, name) : NULL;
-  if (!node) {
-    bg_set_error(error, name ? ENOENT : EINVAL, name ? "there is no node '%s'" : "node-name is missing%s",
-                 name ? name : "");
+  bool good = bg_node_options_parse(options, &override->common, error);
+  if (!good)
+    bg_node_prefix_error(override->node, error);
+  return good;
+}
+
+static bool collect(BgProposal *proposal, BgNode *node, BgDict *options, GError **error)
+{
+  BgOverride override = {.node = node, .given = bg_dict_copy(options)};
+  if (!check_driver(node, options, error) || !collect_common(&override, options, error) ||
+      !collect_children(proposal, &override, options, error) || !collect_options(&override, options, error)) {
+    override_clear(&override);
     return false;
   }
   if (bg_proposal_override(proposal, node)) {
     bg_set_error(error, EINVAL, "node '%s' is named twice", node->name);
-    return false;
-  }
-  BgOverride override = {.node = node, .given = bg_dict_copy(options)};
-  if (!check_driver(node, options, error) || !collect_children(proposal, node, options, error) ||
-      !collect_options(&override, options, error)) {
     override_clear(&override);
     return false;
   }
   g_array_append_val(proposal->overrides, override);
   bg_proposal_start(proposal, node);
   return true;
+}
+
+static bool collect_top(BgProposal *proposal, BgGraph *graph, BgDict *options, GError **error)
+{
+  g_autofree char *name = bg_dict_take(options, "node-name");
+  BgNode *node = name ? bg_graph_find(graph, name) : NULL;
+  if (node)
+    return collect(proposal, node, options, error);
+  bg_set_error(error, name ? ENOENT : EINVAL, name ? "there is no node '%s'" : "node-name is missing%s",
+               name ? name : "");
+  return false;
 }
 
 bool bg_graph_reopen(BgGraph *graph, BgDict *const *options, size_t count, GError **error)
@@ -102,7 +153,7 @@ bool bg_graph_reopen(BgGraph *graph, BgDict *const *options, size_t count, GErro
   proposal.settle = true;
   bool done = true;
   for (size_t i = 0; i < count && done; i++)
-    done = collect(&proposal, graph, options[i], error);
+    done = collect_top(&proposal, graph, options[i], error);
   done = done && bg_change_run(graph, &proposal, error);
   for (guint i = 0; !done && i < proposal.overrides->len; i++)
     override_clear(&g_array_index(proposal.overrides, BgOverride, i));

@@ -159,7 +159,8 @@ const BgfsQmpCommand bgfs_qmp_node_commands[] = {
     {"blockdev-reopen", blockdev_reopen, &reopen_type, &bgfs_qmp_nothing, BGFS_QMP_CHANGES_FILES,
      "Gives several nodes other options in one transaction: all, or none if one cannot be. Options that are left out "
      "go back to their "
-     "defaults. A child is named by its node name, to replace what is there, or null, to take it away; children that "
-     "are left out stay."},
+     "defaults. A child is named by its node name, to replace what is there, or null, to take it away; where its "
+     "options are written "
+     "inline, it stays and gets these; no node gets another name. Children that are left out stay as they are."},
     {NULL},
 };

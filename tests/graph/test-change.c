@@ -580,6 +580,30 @@ Test(change, a_reopen_is_taken_whole_or_not_at_all)
   check_state("base", BG_STATE_READ_ONLY, EROFS);
 }
 
+Test(change, a_reopen_reaches_children_that_are_written_inline)
+{
+  make_chain();
+  check_reopen("node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d,file.tag=7", NULL);
+  cr_assert_str_eq(bg_dict_get(node("disk.file")->given, "tag"), "7");
+  cr_assert_str_eq(bg_dict_get(node("disk.file")->given, "auto-read-only"), "on", "as it was when it was opened");
+  check_reopen("node-name=disk,driver=cow,read-only=on,file.node-name=disk.file,file.disk=d", NULL);
+  cr_assert(node("disk.file")->common.read_only);
+  check_reopen("node-name=disk,driver=cow,auto-read-only=on,file.disk=d,backing.driver=cow,backing.read-only=on", NULL);
+  cr_assert(node("base")->common.read_only);
+  cr_assert(!node("disk.file")->common.read_only);
+
+  reopen_fails("node-name=disk,driver=cow,read-only=on,file.disk=other", NULL, EINVAL,
+               "Cannot change the option 'disk'");
+  reopen_fails("node-name=disk,driver=cow,read-only=on,file.driver=cow", NULL, EINVAL,
+               "Cannot change the option 'driver'");
+  reopen_fails("node-name=disk,driver=cow,read-only=on,file.node-name=x,file.disk=d", NULL, EINVAL,
+               "Cannot change the option 'node-name'");
+  reopen_fails("node-name=disk,driver=cow,read-only=on,file.disk=d", "node-name=disk.file,driver=mem,disk=d", EINVAL,
+               "named twice");
+  reopen_fails("node-name=base,driver=cow,read-only=on,backing.driver=cow", NULL, EINVAL, "no child 'backing'");
+  cr_assert(!node("disk")->common.read_only, "what failed changed nothing");
+}
+
 Test(change, a_writer_is_not_reopened_read_only)
 {
   make_chain();
