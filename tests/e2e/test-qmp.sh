@@ -100,6 +100,13 @@ qmp_ok 'blockdev-reopen {"options":[{"driver":"raw","node-name":"n1","file":"n2.
 assert_equal "$(cat mnt/n1)$(cat mnt/n2)" twoone "content after the swap"
 qmp_fails "cycle|child|loop|itself" 'blockdev-reopen {"options":[{"driver":"raw","node-name":"n1","file":"n1"}]}'
 
+note "a child whose options are written inline is reopened with its parent; it keeps its name"
+qmp_ok 'blockdev-reopen {"options":[{"driver":"raw","node-name":"n3","read-only":true,"file":{"driver":"file","filename":"'"$PWD"'/3.raw","node-name":"n3.file","detect-zeroes":"on"}}]}'
+qmp_ok query-blockgraph
+assert_matches "$answer" '"detect-zeroes": "on"' "the child's options"
+qmp_fails "node-name" 'blockdev-reopen {"options":[{"driver":"raw","node-name":"n3","file":{"driver":"file","filename":"'"$PWD"'/3.raw","node-name":"other"}}]}'
+qmp_fails "filename" 'blockdev-reopen {"options":[{"driver":"raw","node-name":"n3","file":{"driver":"file","filename":"'"$PWD"'/4.raw"}}]}'
+
 note "graph changes under fio with verification: no error, each is done or refused within a second"
 qmp_ok "blockdev-add {\"driver\":\"file\",\"node-name\":\"other\",\"filename\":\"$PWD/3.raw\",\"read-only\":true}"
 background fio --name=verify --filename=mnt/disk --rw=randrw --bs=4k --size=8M --verify=crc32c --verify_fatal=1 --time_based --runtime=3 \
