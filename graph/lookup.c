@@ -12,15 +12,20 @@ void bg_graph_unlock(BgGraph *graph)
   pthread_mutex_unlock(&graph->control);
 }
 
-BgNode *bg_graph_find(BgGraph *graph, const char *name)
+BgNode *bg_graph_look_up(const BgGraph *graph, const char *name)
 {
-  BgNode *found = NULL;
-  bg_graph_lock(graph);
-  for (guint i = 0; i < graph->nodes->len && !found; i++) {
+  for (guint i = 0; i < graph->nodes->len; i++) {
     BgNode *node = graph->nodes->pdata[i];
     if (node->live && strcmp(node->name, name) == 0)
-      found = node;
+      return node;
   }
+  return NULL;
+}
+
+BgNode *bg_graph_find(BgGraph *graph, const char *name)
+{
+  bg_graph_lock(graph);
+  BgNode *found = bg_graph_look_up(graph, name);
   bg_graph_unlock(graph);
   return found;
 }

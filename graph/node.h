@@ -197,6 +197,9 @@ static inline BgPerm bg_node_write_perm(const BgNode *node)
   return BG_PERM_WRITE | (node->limits.grows ? BG_PERM_RESIZE : BG_PERM_NONE);
 }
 
+/* bg_graph_find() under graph->control. */
+BgNode *bg_graph_look_up(const BgGraph *graph, const char *name);
+
 /* Takes and drops graph->control. */
 void bg_graph_lock(BgGraph *graph);
 void bg_graph_unlock(BgGraph *graph);

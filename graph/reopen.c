@@ -12,7 +12,7 @@ static bool collect(BgProposal *proposal, BgNode *node, BgDict *options, GError 
 static bool collect_named(BgProposal *proposal, BgNode *node, const BgChildSpec *spec, const char *name, GError **error)
 {
   BgEdge *edge = bg_node_edge(node, spec->name);
-  BgNode *to = *name ? bg_graph_find(node->graph, name) : NULL;
+  BgNode *to = *name ? bg_graph_look_up(node->graph, name) : NULL;
   if (*name && !to) {
     bg_set_error(error, ENOENT, "there is no node '%s'", name);
     return false;
@@ -138,7 +138,7 @@ static bool collect(BgProposal *proposal, BgNode *node, BgDict *options, GError 
 static bool collect_top(BgProposal *proposal, BgGraph *graph, BgDict *options, GError **error)
 {
   g_autofree char *name = bg_dict_take(options, "node-name");
-  BgNode *node = name ? bg_graph_find(graph, name) : NULL;
+  BgNode *node = name ? bg_graph_look_up(graph, name) : NULL;
   if (node)
     return collect(proposal, node, options, error);
   bg_set_error(error, name ? ENOENT : EINVAL, name ? "there is no node '%s'" : "node-name is missing%s",
@@ -146,15 +146,22 @@ static bool collect_top(BgProposal *proposal, BgGraph *graph, BgDict *options, G
   return false;
 }
 
+static bool collect_all(BgProposal *proposal, BgGraph *graph, BgDict *const *options, size_t count, GError **error)
+{
+  bool good = true;
+  bg_graph_lock(graph);
+  for (size_t i = 0; i < count && good; i++)
+    good = collect_top(proposal, graph, options[i], error);
+  bg_graph_unlock(graph);
+  return good;
+}
+
 bool bg_graph_reopen(BgGraph *graph, BgDict *const *options, size_t count, GError **error)
 {
   g_auto(BgProposal) proposal;
   bg_proposal_init(&proposal);
   proposal.settle = true;
-  bool done = true;
-  for (size_t i = 0; i < count && done; i++)
-    done = collect_top(&proposal, graph, options[i], error);
-  done = done && bg_change_run(graph, &proposal, error);
+  bool done = collect_all(&proposal, graph, options, count, error) && bg_change_run(graph, &proposal, error);
   for (guint i = 0; !done && i < proposal.overrides->len; i++)
     override_clear(&g_array_index(proposal.overrides, BgOverride, i));
   return done;
