@@ -40,8 +40,6 @@ static void commit_override(const BgOverride *override)
   bg_options_clear(node->driver->options, node->options);
   g_free(node->options);
   node->options = override->options;
-  bg_dict_free(node->given);
-  node->given = override->given;
 }
 
 static void commit_mode(const BgPlanNode *entry, int64_t now)

@@ -47,7 +47,6 @@ void bg_node_free(BgNode *node)
   g_ptr_array_unref(node->watchers);
   bg_options_clear(node->driver->options, node->options);
   g_free(node->options);
-  bg_dict_free(node->given);
   g_clear_pointer(&node->snapshot, bg_snapshot_free);
   g_clear_error(&node->storage_error);
   g_free(node->settle_failure);

@@ -58,7 +58,6 @@ struct BgNode {
   void *instance;                      /* NULL before open and after close; see `life` */
   BgNodeOptions common;                /* (control); by requests inside a gate: discard, detect_zeroes, no_flush */
   void *options;                       /* typed, the driver's; (control) */
-  BgDict *given;                       /* (control) what the user wrote, for queries */
   const struct BgFreeze *views_closed; /* (control) who keeps everybody off its views; NULL: nobody; see view.h */
   BgSnapshot *snapshot;                /* that the node shows, see view.h; NULL: it is no view */
   bool implicit;                       /* opened for a parent, goes with it */

@@ -219,12 +219,10 @@ static bool check_children_asked_for(const BgOpening *opening, GError **error)
   return false;
 }
 
-static bool open_registered(BgOpening *opening, BgDict *options, BgDict *given, const BgNodeOptions *common,
-                            GError **error)
+static bool open_registered(BgOpening *opening, BgDict *options, const BgNodeOptions *common, GError **error)
 {
   BgNode *node = opening->node;
   node->common = *common;
-  node->given = bg_dict_copy(given);
   node->options = g_malloc0(MAX(node->driver->options_size, 1));
   if (!bg_options_parse(node->driver->options, options, node->options, error) ||
       !check_leftover(node->driver, options, error)) {
@@ -250,7 +248,6 @@ BgNode *bg_open_node(BgBatch *batch, BgDict *options, const char *name, BgProbe 
     return NULL;
   }
   BgNodeOptions common;
-  g_autoptr(BgDict) given = bg_dict_copy(options);
   g_autoptr(BgDict) children = bg_dict_new();
   g_autofree char *chosen = choose_name(batch, options, name, error);
   opening.children = children;
@@ -261,7 +258,7 @@ BgNode *bg_open_node(BgBatch *batch, BgDict *options, const char *name, BgProbe 
     return NULL;
   take_children(&opening, driver, options);
   opening.node = register_node(batch, chosen, driver);
-  return open_registered(&opening, options, given, &common, error) ? opening.node : NULL;
+  return open_registered(&opening, options, &common, error) ? opening.node : NULL;
 }
 
 void bg_open_drop(BgBatch *batch)

@@ -27,7 +27,6 @@ typedef struct BgOverride {
   BgNode *node;
   BgNodeOptions common;
   void *options; /* typed, the driver's; ownership goes to the node at commit */
-  BgDict *given; /* likewise */
 } BgOverride;
 
 /* What is asked for. Edges' permissions are never proposed: they follow. */

@@ -106,7 +106,6 @@ static void override_clear(BgOverride *override)
   if (override->options)
     bg_options_clear(override->node->driver->options, override->options);
   g_clear_pointer(&override->options, g_free);
-  g_clear_pointer(&override->given, bg_dict_free);
 }
 
 static bool collect_common(BgOverride *override, BgDict *options, GError **error)
@@ -119,7 +118,7 @@ static bool collect_common(BgOverride *override, BgDict *options, GError **error
 
 static bool collect(BgProposal *proposal, BgNode *node, BgDict *options, GError **error)
 {
-  BgOverride override = {.node = node, .given = bg_dict_copy(options)};
+  BgOverride override = {.node = node};
   if (!check_driver(node, options, error) || !collect_common(&override, options, error) ||
       !collect_children(proposal, &override, options, error) || !collect_options(&override, options, error)) {
     override_clear(&override);
