@@ -5,27 +5,38 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* libfuse may cancel the threads that read. */
-static void tell_gone(BgfsFs *fs)
+/* Where libfuse cancels its threads once the mount is gone, and nowhere else: one that is cancelled while libfuse prints why reading failed keeps the
+ * lock of stderr. */
+static ssize_t read_cancellable(int fd, void *buffer, size_t size)
 {
-  int state;
+  pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+  ssize_t got = read(fd, buffer, size);
   int err = errno;
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-  fs->gone(fs->callback_data);
-  pthread_setcancelstate(state, NULL);
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
   errno = err;
+  return got;
+}
+
+/* The mount went, perhaps with the request that was just being read (ECONNABORTED). */
+static bool is_gone(int err)
+{
+  return err == ENODEV || err == ECONNABORTED;
 }
 
 static ssize_t read_request(int fd, void *buffer, size_t size, void *data)
 {
   BgfsFs *fs = data;
   int64_t begun = bgfs_busy_poll_begin(&fs->busy_poll, fd);
-  ssize_t got = read(fd, buffer, size);
+  ssize_t got = read_cancellable(fd, buffer, size);
+  int err = errno;
   bgfs_busy_poll_end(&fs->busy_poll, begun);
-  if (got < 0 && errno == ENODEV)
-    tell_gone(fs);
+  if (got < 0 && is_gone(err)) {
+    fs->gone(fs->callback_data);
+    err = ENODEV; /* no failure, to libfuse */
+  }
   if (got > 0)
     bgfs_init_reply_request(&fs->init_reply, buffer, got);
+  errno = err;
   return got;
 }
 
