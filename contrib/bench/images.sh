@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # they share variables with `run`
 # The images that workloads run on. `make_image NAME ARGUMENT…` calls image_NAME, which makes what is not there yet and sets
-#   image, format  what systems that know formats open
+#   image, format  what systems that know formats open; with the format nbd an NBD server's URI
 #   twin           a raw file of the same content, for those that do not
 # Images that a workload fills are made anew for each measurement. $size is in MiB.
 
@@ -39,6 +39,12 @@ content() {
 image_raw() {
   image=$images/plain.raw format=raw twin=$image
   [[ -e $image ]] || cp "$(content "$size")" "$image"
+}
+
+# Plain bytes that an NBD server shows, the one that nbdfuse needs in any case.
+image_nbd() {
+  image_raw
+  image="nbd+unix:///?socket=$nbd_socket" format=nbd
 }
 
 # All clusters allocated.

@@ -70,12 +70,13 @@ run_server() {
 
 start_blockgraphfs() {
   local name=${image##*/}
+  [[ $format != nbd ]] || serve_nbd || fail "qemu-nbd does not listen (see $log)"
   mkdir -p "$scratch/mnt"
   ((${#client[@]} == 0)) || chown "$user_id" "$scratch/mnt"
   runner=("${client[@]}" "${meter[@]}")
   mount_graph "$scratch/mnt" --format "$format" "$image"
   runner=("${client[@]}")
-  servers=("$daemon")
+  servers+=("$daemon")
   disk=$scratch/mnt/${name%.*}
 }
 
@@ -97,15 +98,22 @@ start_qemu() {
     --export "type=fuse,id=export,node-name=disk,mountpoint=$disk,writable=$writable"
 }
 
-start_nbdfuse() {
-  local socket=$scratch/nbd.socket read_only=()
+# serve_nbd: what the systems on top of an NBD server get their bytes from.
+serve_nbd() {
+  local served=$image served_format=$format read_only=()
   [[ $access == write ]] || read_only=(-r)
-  rm -f "$socket"
+  [[ $format != nbd ]] || served=$twin served_format=raw
+  rm -f "$nbd_socket"
+  run_server qemu-nbd --persistent --shared=8 "${read_only[@]}" -f "$served_format" -k "$nbd_socket" "$served"
+  poll 30 test -S "$nbd_socket"
+}
+
+start_nbdfuse() {
+  local read_only=()
+  [[ $access == write ]] || read_only=(-r)
   mkdir -p "$scratch/nbd"
   disk=$scratch/nbd/nbd
-  run_server qemu-nbd --persistent --shared=8 "${read_only[@]}" -f "$format" -k "$socket" "$image"
-  poll 30 test -S "$socket" || return 1
-  serve "$scratch/nbd" nbdfuse "${read_only[@]}" "$scratch/nbd" --unix "$socket"
+  serve_nbd && serve "$scratch/nbd" nbdfuse "${read_only[@]}" "$scratch/nbd" --unix "$nbd_socket"
 }
 
 # Fails if the system does not get to serve. blockgraphfs always does, or the run ends.
@@ -138,7 +146,11 @@ stop_servers() {
 stop() {
   case $1 in
     host) ;;
-    blockgraphfs*) unmount "$scratch/mnt" ;;
+    blockgraphfs*)
+      unmount "$scratch/mnt"
+      unset 'servers[-1]'
+      stop_servers "$scratch/mnt"
+      ;;
     nbdfuse) stop_servers "$scratch/nbd" ;;
     *) stop_servers "$disk" ;;
   esac

@@ -241,6 +241,7 @@ counting() {
 register_workloads() {
   reading_and_overwriting raw
   reading_and_overwriting qcow2
+  reading_and_overwriting nbd
   allocating
   chains
   programs
@@ -250,11 +251,23 @@ register_workloads() {
   counting
 }
 
+# lacking WORKLOAD: prints why it cannot be measured here; nothing if it can.
+lacking() {
+  if [[ -n ${counts[$1]:-} ]]; then
+    missing_tool valgrind
+  elif [[ $1 == nbd/* ]]; then
+    grep -q '^nbd ' <<<"$("$BLOCKGRAPHFS" --list-drivers)" || echo "blockgraphfs is built without libnbd"
+    missing_tool qemu-nbd
+  fi
+}
+
 # unfit SYSTEM WORKLOAD: the system has no such figure.
 unfit() {
   case $1:$2 in
     host:mount/* | host:resident/* | host:processor/* | host:instructions/*) ;;
     blockgraphfs-user:loop-ext4/*) ;; # root does not get into another user's mount
+    blockgraphfs:nbd/* | nbdfuse:nbd/*) return 1 ;;
+    *:nbd/*) ;;
     *) return 1 ;;
   esac
 }

@@ -13,6 +13,11 @@ assert_fails "no workload's name matches" "$bench" --workloads='no/*'
 assert_fails 'no qemu-storage-daemon that runs' "$bench" --second-qemu=/bin/false --output=out
 
 patterns=(raw/read-1m-cold qcow2/randwrite-4k-qd32 'allocate/randwrite*' mount/chain-8 resident/disk-1g)
+hostless="mount/chain-8 resident/disk-1g"
+if grep -qw nbd <<<"$("$BLOCKGRAPHFS" --list-drivers)" && command -v qemu-nbd >/dev/null; then
+  patterns+=(nbd/randwrite-4k-1job)
+  hostless="nbd/randwrite-4k-1job $hostless"
+fi
 "$bench" "${patterns[@]/#/--workloads=}" --systems=host,blockgraphfs,second-qemu --size=16 --seconds=0.2 --rounds=2 \
   --directory=. --output=out >printed || fail "$(cat printed out/log)"
 cat printed
@@ -22,7 +27,7 @@ assert_equal "$(jq -r '.skipped | keys[]' out/results.json)" second-qemu "skippe
 assert_equal "$(jq '[.workloads[] | select(.systems.blockgraphfs.values | length != 2)] | length' out/results.json)" 0 \
   "workloads without a value for each round"
 assert_equal "$(jq -r '[.workloads[] | select(.ratios.blockgraphfs.host | not) | .name] | join(" ")' out/results.json)" \
-  "mount/chain-8 resident/disk-1g" "workloads without the host's file"
+  "$hostless" "workloads without the host's file"
 assert_equal "$(jq '[.aims[] | select(.workload == "raw/read-1m-cold")] | length' out/results.json)" 1 "aims"
 for pattern in "${patterns[@]}"; do
   assert_matches "$(<out/table.txt)" "${pattern//\*/[^ ]*} +[A-Za-z/]+ +[-0-9]" "table"
