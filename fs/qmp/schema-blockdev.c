@@ -1,5 +1,6 @@
+#include "fs/qmp/schema-blockdev.h"
+
 #include "drivers/registry.h"
-#include "fs/qmp/schema.h"
 #include "graph/node-options.h"
 
 #include <string.h>
@@ -8,16 +9,16 @@ static const char *option_type(BgfsQmpSchema *schema, const char *owner, const B
 {
   switch (option->type) {
   case BG_OPTION_BOOL:
-    return bgfs_qmp_schema_type(schema, &bgfs_qmp_bool);
+    return bgfs_qmp_schema_builtin(schema, &bgfs_qmp_bool);
   case BG_OPTION_UINT:
   case BG_OPTION_SIZE:
-    return bgfs_qmp_schema_type(schema, &bgfs_qmp_int);
+    return bgfs_qmp_schema_builtin(schema, &bgfs_qmp_int);
   case BG_OPTION_ENUM: {
     g_autofree char *name = g_strdup_printf("%s.%s", owner, option->name);
     return bgfs_qmp_schema_enum(schema, name, option->values);
   }
   default:
-    return bgfs_qmp_schema_type(schema, &bgfs_qmp_string);
+    return bgfs_qmp_schema_builtin(schema, &bgfs_qmp_string);
   }
 }
 
@@ -85,9 +86,9 @@ static const char *child_type(BgfsQmpSchema *schema, bool required)
     JsonArray *list = json_array_new();
     json_object_set_array_member(entry, "members", list);
     add_alternative(list, bgfs_qmp_schema_blockdev(schema));
-    add_alternative(list, bgfs_qmp_schema_type(schema, &bgfs_qmp_string));
+    add_alternative(list, bgfs_qmp_schema_builtin(schema, &bgfs_qmp_string));
     if (!required)
-      add_alternative(list, bgfs_qmp_schema_type(schema, &bgfs_qmp_null));
+      add_alternative(list, bgfs_qmp_schema_builtin(schema, &bgfs_qmp_null));
   }
   return bgfs_qmp_schema_name(schema, name);
 }
@@ -134,7 +135,7 @@ const char *bgfs_qmp_schema_blockdev(BgfsQmpSchema *schema)
     JsonArray *members = json_array_new();
     json_object_set_array_member(entry, "members", members);
     bgfs_qmp_schema_member(members, "driver", drivers_type(schema), false);
-    bgfs_qmp_schema_member(members, "node-name", bgfs_qmp_schema_type(schema, &bgfs_qmp_string), true);
+    bgfs_qmp_schema_member(members, "node-name", bgfs_qmp_schema_builtin(schema, &bgfs_qmp_string), true);
     add_options(schema, members, name, bg_node_options_table(), "");
     add_variants(schema, entry);
   }

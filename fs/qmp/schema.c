@@ -1,59 +1,22 @@
 #include "fs/qmp/schema.h"
 
 #include "fs/image-info.h"
+#include "fs/qmp/command.h"
 #include "fs/qmp/event-types.h"
-
-/* ── entries ── */
-
-JsonObject *bgfs_qmp_schema_begin(BgfsQmpSchema *schema, const char *name, const char *meta_type)
-{
-  if (g_hash_table_contains(schema->names, name))
-    return NULL;
-  g_hash_table_add(schema->names, g_strdup(name));
-  JsonObject *entry = json_object_new();
-  json_object_set_string_member(entry, "name", name);
-  json_object_set_string_member(entry, "meta-type", meta_type);
-  json_array_add_object_element(schema->entries, entry);
-  return entry;
-}
-
-const char *bgfs_qmp_schema_name(BgfsQmpSchema *schema, const char *name)
-{
-  gpointer stored = NULL;
-  g_hash_table_lookup_extended(schema->names, name, &stored, NULL);
-  return stored;
-}
-
-void bgfs_qmp_schema_member(JsonArray *members, const char *name, const char *type, bool optional)
-{
-  JsonObject *member = json_object_new();
-  json_object_set_string_member(member, "name", name);
-  json_object_set_string_member(member, "type", type);
-  if (optional)
-    json_object_set_null_member(member, "default");
-  json_array_add_object_element(members, member);
-}
-
-const char *bgfs_qmp_schema_enum(BgfsQmpSchema *schema, const char *name, const char *const *values)
-{
-  JsonObject *entry = bgfs_qmp_schema_begin(schema, name, "enum");
-  if (entry) {
-    JsonArray *words = json_array_new();
-    for (; *values; values++)
-      json_array_add_string_element(words, *values);
-    json_object_set_array_member(entry, "values", words);
-  }
-  return bgfs_qmp_schema_name(schema, name);
-}
+#include "fs/qmp/schema-blockdev.h"
+#include "fs/qmp/schema-entry.h"
 
 /* ── types ── */
+
+/* Adds a type, and those that it is made of, unless they are there. Its name, owned by the schema. */
+static const char *add_type(BgfsQmpSchema *schema, const BgfsQmpType *type);
 
 static void add_members(BgfsQmpSchema *schema, JsonObject *entry, const BgfsQmpMember *members)
 {
   JsonArray *list = json_array_new();
   json_object_set_array_member(entry, "members", list);
   for (; members->name; members++)
-    bgfs_qmp_schema_member(list, members->name, bgfs_qmp_schema_type(schema, members->type), members->optional);
+    bgfs_qmp_schema_member(list, members->name, add_type(schema, members->type), members->optional);
 }
 
 static void add_variants(BgfsQmpSchema *schema, JsonObject *entry, const BgfsQmpType *type)
@@ -64,7 +27,7 @@ static void add_variants(BgfsQmpSchema *schema, JsonObject *entry, const BgfsQmp
   for (const BgfsQmpVariant *variant = type->variants; variant->value; variant++) {
     JsonObject *one = json_object_new();
     json_object_set_string_member(one, "case", variant->value);
-    json_object_set_string_member(one, "type", bgfs_qmp_schema_type(schema, variant->type));
+    json_object_set_string_member(one, "type", add_type(schema, variant->type));
     json_array_add_object_element(list, one);
   }
 }
@@ -83,7 +46,7 @@ static void add_array(BgfsQmpSchema *schema, const BgfsQmpType *type)
 {
   JsonObject *entry = bgfs_qmp_schema_begin(schema, type->name, "array");
   if (entry)
-    json_object_set_string_member(entry, "element-type", bgfs_qmp_schema_type(schema, type->element));
+    json_object_set_string_member(entry, "element-type", add_type(schema, type->element));
 }
 
 static void add_alternate(BgfsQmpSchema *schema, const BgfsQmpType *type)
@@ -95,22 +58,12 @@ static void add_alternate(BgfsQmpSchema *schema, const BgfsQmpType *type)
   json_object_set_array_member(entry, "members", list);
   for (const BgfsQmpType *const *one = type->alternatives; *one; one++) {
     JsonObject *member = json_object_new();
-    json_object_set_string_member(member, "type", bgfs_qmp_schema_type(schema, *one));
+    json_object_set_string_member(member, "type", add_type(schema, *one));
     json_array_add_object_element(list, member);
   }
 }
 
-static void add_builtin(BgfsQmpSchema *schema, const BgfsQmpType *type)
-{
-  static const char *const json_types[] = {
-      [BGFS_QMP_STRING] = "string", [BGFS_QMP_INT] = "int",   [BGFS_QMP_NUMBER] = "number",
-      [BGFS_QMP_BOOL] = "boolean",  [BGFS_QMP_NULL] = "null", [BGFS_QMP_ANY] = "value"};
-  JsonObject *entry = bgfs_qmp_schema_begin(schema, type->name, "builtin");
-  if (entry)
-    json_object_set_string_member(entry, "json-type", json_types[type->kind]);
-}
-
-const char *bgfs_qmp_schema_type(BgfsQmpSchema *schema, const BgfsQmpType *type)
+static const char *add_type(BgfsQmpSchema *schema, const BgfsQmpType *type)
 {
   switch (type->kind) {
   case BGFS_QMP_BLOCKDEV_OPTIONS:
@@ -127,7 +80,7 @@ const char *bgfs_qmp_schema_type(BgfsQmpSchema *schema, const BgfsQmpType *type)
     add_alternate(schema, type);
     break;
   default:
-    add_builtin(schema, type);
+    return bgfs_qmp_schema_builtin(schema, type);
   }
   return bgfs_qmp_schema_name(schema, type->name);
 }
@@ -137,14 +90,14 @@ const char *bgfs_qmp_schema_type(BgfsQmpSchema *schema, const BgfsQmpType *type)
 static void add_command(BgfsQmpSchema *schema, const BgfsQmpCommand *command)
 {
   JsonObject *entry = bgfs_qmp_schema_begin(schema, command->name, "command");
-  json_object_set_string_member(entry, "arg-type", bgfs_qmp_schema_type(schema, command->arguments));
-  json_object_set_string_member(entry, "ret-type", bgfs_qmp_schema_type(schema, command->result));
+  json_object_set_string_member(entry, "arg-type", add_type(schema, command->arguments));
+  json_object_set_string_member(entry, "ret-type", add_type(schema, command->result));
 }
 
 static void add_event(BgfsQmpSchema *schema, const BgfsQmpEventType *event)
 {
   JsonObject *entry = bgfs_qmp_schema_begin(schema, event->name, "event");
-  json_object_set_string_member(entry, "arg-type", bgfs_qmp_schema_type(schema, event->data));
+  json_object_set_string_member(entry, "arg-type", add_type(schema, event->data));
 }
 
 JsonNode *bgfs_qmp_schema(void)

@@ -1,8 +1,7 @@
 #include "graph/jobs/crew.h"
 
-#include "graph/jobs/private.h"
-
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 /* Enough to keep storage busy that answers late; more only takes memory. */
@@ -56,6 +55,24 @@ static void *hand(void *data)
   return NULL;
 }
 
+static Slot *find(BgCrew *crew, State state)
+{
+  for (unsigned i = 0; i < HANDS; i++)
+    if (crew->slots[i].state == state)
+      return &crew->slots[i];
+  return NULL;
+}
+
+/* The job is about to pause: waits until nothing is in hand. */
+static void rest(void *data)
+{
+  BgCrew *crew = data;
+  pthread_mutex_lock(&crew->lock);
+  while (find(crew, IN_HAND))
+    pthread_cond_wait(&crew->done, &crew->lock);
+  pthread_mutex_unlock(&crew->lock);
+}
+
 static bool begin(BgCrew *crew, Slot *slot, GError **error)
 {
   slot->crew = crew;
@@ -86,7 +103,7 @@ BgCrew *bg_crew_new(BgJob *job, const BgCrewKind *kind, void *work, GError **err
   for (unsigned i = 0; i < HANDS; i++)
     if (!begin(crew, &crew->slots[i], error))
       return NULL;
-  job->crew = crew;
+  bg_job_set_before_pause(job, rest, crew);
   return g_steal_pointer(&crew);
 }
 
@@ -105,7 +122,7 @@ void bg_crew_free(BgCrew *crew)
 {
   if (!crew)
     return;
-  crew->job->crew = NULL;
+  bg_job_set_before_pause(crew->job, NULL, NULL);
   end_hands(crew);
   for (unsigned i = 0; i < HANDS; i++) {
     pthread_cond_destroy(&crew->slots[i].given);
@@ -114,14 +131,6 @@ void bg_crew_free(BgCrew *crew)
   pthread_cond_destroy(&crew->done);
   pthread_mutex_destroy(&crew->lock);
   g_free(crew);
-}
-
-static Slot *find(BgCrew *crew, State state)
-{
-  for (unsigned i = 0; i < HANDS; i++)
-    if (crew->slots[i].state == state)
-      return &crew->slots[i];
-  return NULL;
 }
 
 /* One that is done, or (if `free_too`) free; NULL: there is none, and none will be. */
@@ -214,12 +223,4 @@ bool bg_crew_finish(BgCrew *crew, GError **error)
     if (!judge(crew, slot, error))
       return false;
   return true;
-}
-
-void bg_crew_rest(BgCrew *crew)
-{
-  pthread_mutex_lock(&crew->lock);
-  while (find(crew, IN_HAND))
-    pthread_cond_wait(&crew->done, &crew->lock);
-  pthread_mutex_unlock(&crew->lock);
 }

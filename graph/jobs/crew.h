@@ -28,7 +28,4 @@ bool bg_crew_give(BgCrew *crew, uint64_t offset, uint64_t length, bool zero, GEr
 /* Waits for all pieces, and judges them. False: the job fails. */
 bool bg_crew_finish(BgCrew *crew, GError **error);
 
-/* Waits until nothing is in hand, and judges nothing: the job is about to pause. */
-void bg_crew_rest(BgCrew *crew);
-
 #endif

@@ -1,12 +1,14 @@
 #include "graph/jobs/group.h"
 
-#include "graph/jobs/private.h"
+#include <glib.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 struct BgJobGroup {
   atomic_uint references, left; /* left: whose work is not done */
   atomic_bool manual;
   pthread_mutex_t lock; /* taken before the lock of a job */
-  GPtrArray *jobs;      /* BgJob *, a reference each */
+  GPtrArray *jobs;      /* struct BgJob *, a reference each */
 };
 
 BgJobGroup *bg_job_group_new(void)
@@ -36,53 +38,29 @@ void bg_job_group_unref(BgJobGroup *group)
 
 /* ── membership ── */
 
-void bg_job_group_join(BgJobGroup *group, BgJob *job, bool manual)
+void bg_job_group_join(BgJobGroup *group, struct BgJob *job, bool manual)
 {
-  if (!group)
-    return;
   pthread_mutex_lock(&group->lock);
-  g_ptr_array_add(group->jobs, bg_job_ref(job));
+  g_ptr_array_add(group->jobs, job);
   atomic_fetch_add(&group->left, 1);
   if (manual)
     atomic_store(&group->manual, true);
   pthread_mutex_unlock(&group->lock);
 }
 
-void bg_job_group_leave(BgJobGroup *group, BgJob *job)
+bool bg_job_group_leave(BgJobGroup *group, struct BgJob *job)
 {
   if (!group)
-    return;
+    return false;
   pthread_mutex_lock(&group->lock);
   bool member = g_ptr_array_remove(group->jobs, job);
   pthread_mutex_unlock(&group->lock);
-  if (member)
-    bg_job_unref(job);
+  return member;
 }
 
 /* ── news ── */
 
-static void wake(BgJob *job)
-{
-  pthread_mutex_lock(&job->lock);
-  pthread_cond_broadcast(&job->wake);
-  pthread_mutex_unlock(&job->lock);
-}
-
-static void finalize(BgJob *job)
-{
-  pthread_mutex_lock(&job->lock);
-  job->finalize_asked = true;
-  pthread_cond_broadcast(&job->wake);
-  pthread_mutex_unlock(&job->lock);
-}
-
-static void cancel(BgJob *job)
-{
-  bg_job_cancel(job, true, NULL);
-}
-
-/* To all but one (NULL: to all). */
-static void tell(BgJobGroup *group, const BgJob *but, void (*news)(BgJob *job))
+void bg_job_group_tell(BgJobGroup *group, const struct BgJob *but, void (*news)(struct BgJob *job))
 {
   if (!group)
     return;
@@ -93,20 +71,9 @@ static void tell(BgJobGroup *group, const BgJob *but, void (*news)(BgJob *job))
   pthread_mutex_unlock(&group->lock);
 }
 
-void bg_job_group_arrive(BgJobGroup *group)
+bool bg_job_group_arrive(BgJobGroup *group)
 {
-  if (group && atomic_fetch_sub(&group->left, 1) == 1)
-    tell(group, NULL, wake);
-}
-
-void bg_job_group_fail(BgJobGroup *group, BgJob *job)
-{
-  tell(group, job, cancel);
-}
-
-void bg_job_group_finalize(BgJobGroup *group, BgJob *job)
-{
-  tell(group, job, finalize);
+  return group && atomic_fetch_sub(&group->left, 1) == 1;
 }
 
 bool bg_job_group_is_complete(BgJobGroup *group)

@@ -174,6 +174,14 @@ bool bg_job_complete(BgJob *job, GError **error)
   return asked(job, may);
 }
 
+static void finalize(BgJob *job)
+{
+  pthread_mutex_lock(&job->lock);
+  job->finalize_asked = true;
+  pthread_cond_broadcast(&job->wake);
+  pthread_mutex_unlock(&job->lock);
+}
+
 bool bg_job_finalize(BgJob *job, GError **error)
 {
   pthread_mutex_lock(&job->lock);
@@ -182,7 +190,7 @@ bool bg_job_finalize(BgJob *job, GError **error)
     job->finalize_asked = true;
   asked(job, may);
   if (may)
-    bg_job_group_finalize(job->group, job);
+    bg_job_group_tell(job->group, job, finalize);
   return may;
 }
 

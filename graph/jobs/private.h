@@ -12,8 +12,9 @@ struct BgJob {
   BgGraph *graph; /* valid while the thread runs */
   char *id;
   const BgJobKind *kind;
-  void *work;          /* the thread's */
-  struct BgCrew *crew; /* the thread's; NULL: it works alone */
+  void *work;                       /* the thread's */
+  void (*before_pause)(void *data); /* the thread's; NULL: nothing */
+  void *before_pause_data;
   pthread_t thread;
   bool manual_finalize, manual_dismiss;
   BgJobGroup *group; /* NULL: it depends on no others */

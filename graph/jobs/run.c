@@ -1,7 +1,6 @@
 /* A job's thread: its way through the states, and where it waits. */
 #include "drivers/clock.h"
 #include "graph/events.h"
-#include "graph/jobs/crew.h"
 #include "graph/jobs/private.h"
 
 #include <errno.h>
@@ -67,11 +66,17 @@ static void stay_paused(BgJob *job)
   pthread_mutex_unlock(&job->lock);
 }
 
+void bg_job_set_before_pause(BgJob *job, void (*before_pause)(void *data), void *data)
+{
+  job->before_pause = before_pause;
+  job->before_pause_data = data;
+}
+
 bool bg_job_go_on(BgJob *job)
 {
   while (pause_due(job)) {
-    if (job->crew)
-      bg_crew_rest(job->crew);
+    if (job->before_pause)
+      job->before_pause(job->before_pause_data);
     set_status(job, job->ready ? BG_JOB_STANDBY : BG_JOB_PAUSED);
     stay_paused(job);
     set_status(job, job->ready ? BG_JOB_READY : BG_JOB_RUNNING);
@@ -195,6 +200,11 @@ bool bg_job_io_failed(BgJob *job, BgOnError on_error, bool reading, int result)
 
 /* ── from the beginning to the end ── */
 
+static void cancel(BgJob *job)
+{
+  bg_job_cancel(job, true, NULL);
+}
+
 /* Takes the error over. What a cancelled job failed with is that it was cancelled. */
 static void fail(BgJob *job, GError *error)
 {
@@ -206,13 +216,21 @@ static void fail(BgJob *job, GError *error)
   job->error = error;
   pthread_mutex_unlock(&job->lock);
   set_status(job, BG_JOB_ABORTING);
-  bg_job_group_fail(job->group, job);
+  bg_job_group_tell(job->group, job, cancel);
+}
+
+static void wake(BgJob *job)
+{
+  pthread_mutex_lock(&job->lock);
+  pthread_cond_broadcast(&job->wake);
+  pthread_mutex_unlock(&job->lock);
 }
 
 /* False: it was cancelled instead. */
 static bool wait_for_group(BgJob *job)
 {
-  bg_job_group_arrive(job->group);
+  if (bg_job_group_arrive(job->group))
+    bg_job_group_tell(job->group, NULL, wake);
   pthread_mutex_lock(&job->lock);
   while (!bg_job_group_is_complete(job->group) && !job->cancelled)
     wait_for_verb(job, INT64_MAX);
@@ -270,6 +288,12 @@ static bool work(BgJob *job, GError **error)
   return bg_job_go_on(job) && job->kind->run(job, job->work, error) && bg_job_go_on(job) && finish(job, error);
 }
 
+static void leave_group(BgJob *job)
+{
+  if (bg_job_group_leave(job->group, job))
+    bg_job_unref(job);
+}
+
 void *bg_job_run(void *data)
 {
   BgJob *job = data;
@@ -285,7 +309,7 @@ void *bg_job_run(void *data)
     tell_if_meant(job, cancelled ? BG_JOB_EVENT_CANCELLED : BG_JOB_EVENT_COMPLETED);
   set_status(job, BG_JOB_CONCLUDED);
   wait_for_dismiss(job);
-  bg_job_group_leave(job->group, job);
+  leave_group(job);
   bg_jobs_leave(job->graph->jobs, job); /* whoever hears of the end may use the id again */
   set_status(job, BG_JOB_NULL);
   return NULL;
@@ -313,10 +337,11 @@ BgJob *bg_job_prepare(BgGraph *graph, const BgJobKind *kind, const BgJobSettings
                       void *work, GError **error)
 {
   g_autoptr(BgJob) job = job_new(graph, kind, settings, group, work);
-  bg_job_group_join(group, job, settings->manual_finalize);
+  if (group)
+    bg_job_group_join(group, bg_job_ref(job), settings->manual_finalize);
   if (bg_jobs_add(graph->jobs, job, error))
     return g_steal_pointer(&job);
-  bg_job_group_leave(group, job);
+  leave_group(job);
   kind->clean(work);
   return NULL;
 }

@@ -37,6 +37,9 @@ void bg_job_drop(BgJob *job);
  * once for each 16 MiB. */
 bool bg_job_go_on(BgJob *job);
 
+/* Calls before_pause(data), with no lock held, before each pause, which begins when it returns. NULL: nothing any more. */
+void bg_job_set_before_pause(BgJob *job, void (*before_pause)(void *data), void *data);
+
 /* How many bytes to work on in one go, at most `most`: fewer where the speed is low. */
 uint64_t bg_job_piece(BgJob *job, uint64_t most);
 

@@ -236,7 +236,7 @@ static unsigned judge(const ChainFixture *chain, const Log *log, bool flushes_li
   unsigned wrong = 0;
   for (unsigned i = 0; i < states(); i++) {
     Cut cut = {.left = left[i % G_N_ELEMENTS(left)], .flushes_lie = flushes_lie, .random = random};
-    cut.at = (size_t)g_rand_int_range(random, 0, (gint32)log->entries->len + 1);
+    cut.at = flushes_lie ? log->entries->len : (size_t)g_rand_int_range(random, 0, (gint32)log->entries->len + 1);
     for (unsigned level = 0; level < LEVELS; level++)
       make_state(log, &cut, level);
     for (unsigned level = 0; level < LEVELS && !flushes_lie && i / G_N_ELEMENTS(left) % CHECK_EVERY == 0; level++)
