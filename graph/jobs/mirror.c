@@ -20,6 +20,9 @@
 #define BATCH     (UINT64_C(16) << 20)
 #define LAST_MOST (UINT64_C(8) << 20)
 
+/* And so much before, so that little comes to be left while the rest is copied. */
+#define CLOSE_BY (LAST_MOST / 8)
+
 enum {
   BATCH_RUNS = 256,
   POLL_MS = 20,       /* of a ready job: the bitmap has no alarm */
@@ -38,6 +41,7 @@ typedef struct Mirror {
   unsigned granularity_bits;
   BgOnError on_source_error, on_target_error;
   BgBitmap *bitmap; /* the source's; NULL: not there yet, or any more */
+  bool behind;      /* not all that was dirty when the last batch was taken has been copied */
   BgCrew *crew;
 } Mirror;
 
@@ -116,12 +120,13 @@ static int see_to(void *work, BgPiece *piece)
 /* What is passed over is dirty again, and comes with a later batch. */
 static BgCopyVerdict failed(BgJob *job, void *work, const BgPiece *piece, int result, GError **error)
 {
-  const Mirror *mirror = work;
+  Mirror *mirror = work;
   BgOnError on_error = piece->reading ? mirror->on_source_error : mirror->on_target_error;
   int first = 0;
   BgCopyVerdict verdict = bg_copy_failed(job, on_error, piece->reading, result, &first, error);
   if (verdict == BG_COPY_PAST) {
     bg_bitmap_set(mirror->bitmap, piece->offset, piece->length);
+    mirror->behind = true;
     bg_job_sleep(job, RETRY_MS * 1000);
   }
   return verdict;
@@ -164,15 +169,15 @@ static unsigned take_batch(Mirror *mirror, Run runs[BATCH_RUNS])
     left -= MIN(left, runs[count].length);
     count++;
   }
+  mirror->behind = count == BATCH_RUNS || left == 0;
   return count;
 }
 
 /* Copies what is dirty now, to the end: what is written meanwhile is dirty anew, and copied after it. False: cancelled, or failed. */
-static bool copy_batch(BgJob *job, Mirror *mirror, bool *any, GError **error)
+static bool copy_batch(BgJob *job, Mirror *mirror, GError **error)
 {
   Run runs[BATCH_RUNS];
   unsigned count = take_batch(mirror, runs);
-  *any = count > 0;
   if (count && !wait_for_requests(job, mirror))
     return false;
   for (unsigned i = 0; i < count; i++)
@@ -209,6 +214,19 @@ static void show_progress(BgJob *job, const Mirror *mirror)
   bg_job_set_total(job, info.current + bg_bitmap_dirty(mirror->bitmap));
 }
 
+/* A mark of the bitmap may stand for more. */
+static uint64_t at_least_a_mark(const Mirror *mirror, uint64_t bytes)
+{
+  return MAX(bytes, UINT64_C(1) << mirror->granularity_bits);
+}
+
+/* The target is what the source was a moment ago, and little was written since. The moment in which nothing was may never come: somebody who
+ * writes all the time writes during each batch. */
+static bool is_close(const Mirror *mirror)
+{
+  return !mirror->behind && bg_bitmap_dirty(mirror->bitmap) <= at_least_a_mark(mirror, CLOSE_BY);
+}
+
 static bool check_bitmap(const Mirror *mirror, GError **error)
 {
   if (!bg_bitmap_is_inconsistent(mirror->bitmap))
@@ -230,11 +248,10 @@ static bool mirror_run(BgJob *job, void *work, GError **error)
   if (!mirror->crew || !mark_all(job, mirror, (uint64_t)size, error))
     return false;
   for (;;) {
-    bool any;
     show_progress(job, mirror);
-    if (!check_bitmap(mirror, error) || !bg_copy_grow(&mirror->copy, error) || !copy_batch(job, mirror, &any, error))
+    if (!check_bitmap(mirror, error) || !bg_copy_grow(&mirror->copy, error) || !copy_batch(job, mirror, error))
       return false;
-    if (any)
+    if (!is_close(mirror))
       continue;
     bg_job_set_ready(job);
     if (bg_job_wish(job) != BG_JOB_STAYS)
@@ -273,7 +290,7 @@ static bool make_same(void *data, GError **error)
   Mirror *mirror = data;
   BgEpoch *epoch = mirror->copy.source->graph->epoch;
   int64_t from = bg_node_size_inside(mirror->copy.source), to = bg_node_size_inside(mirror->copy.target);
-  if (from > to || bg_bitmap_dirty(mirror->bitmap) > LAST_MOST) {
+  if (from > to || bg_bitmap_dirty(mirror->bitmap) > at_least_a_mark(mirror, LAST_MOST)) {
     bg_set_error(error, EAGAIN, "node '%s' is changed too fast", mirror->copy.source->name);
     return false;
   }
@@ -302,12 +319,12 @@ static void take_place(void *data, BgProposal *proposal)
   bg_replace_propose(proposal, mirror->copy.source, mirror->copy.target);
 }
 
-/* Most of what is dirty, while requests go on: the verbs do not reach the job any more. */
+/* Most of what is dirty, while requests go on: the verbs do not reach the job any more, so it ends when it does not get less. */
 static bool catch_up(BgJob *job, Mirror *mirror, GError **error)
 {
-  bool any = true;
-  while (any && bg_bitmap_dirty(mirror->bitmap) > LAST_MOST / 8)
-    if (!bg_copy_grow(&mirror->copy, error) || !copy_batch(job, mirror, &any, error))
+  uint64_t before = UINT64_MAX, few = at_least_a_mark(mirror, CLOSE_BY);
+  for (uint64_t dirty; (dirty = bg_bitmap_dirty(mirror->bitmap)) > few && dirty < before; before = dirty)
+    if (!bg_copy_grow(&mirror->copy, error) || !copy_batch(job, mirror, error))
       return false;
   int result = bg_user_flush(mirror->copy.to);
   if (result)

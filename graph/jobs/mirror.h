@@ -21,9 +21,9 @@ typedef struct BgJobMirror {
   BgOnError on_source_error, on_target_error; /* IGNORE: tries the same again, later */
 } BgJobMirror;
 
-/* Starts it. The source may be read and written; all of it goes to the target, over and over what is changed, until both are the same: then
- * the job is ready, and keeps them so. complete: at one instant, with no request under way, the target takes the source's place: everybody who used
- * the source uses the target, every node that stood on it stands on that (BgListener.node_replaced), and the target is durable. cancel without
+/* Starts it. The source may be read and written; all of it goes to the target, over and over what is changed, until both are the
+ * same but for the little that was written a moment ago: then the job is ready, and keeps them so. complete: at one instant, with no request
+ * under way, the target takes the source's place: everybody who used the source uses the target, every node that stood on it stands on that (BgListener.node_replaced), and the target is durable. cancel without
  * force: the target is durable and what the source is at that instant. Nobody else writes the target, nor, around the source, what lies below it.
  *
  * A reference; NULL: EINVAL, EBUSY naming who stands in the way, EROFS, EACCES …, EFBIG where the target cannot grow. A refusal changes

@@ -207,6 +207,61 @@ Test(job_mirror, refusals_change_nothing)
   chain_clear(&chain);
 }
 
+/* Each batch takes longer than it takes to write again what it copies. */
+static void *write_all_the_time(void *data)
+{
+  Guest *guest = data;
+  for (uint8_t i = 0; !guest->stop; i++) {
+    struct iovec iov = {&i, 1};
+    cr_assert_eq(bg_user_pwritev(guest->user, &iov, 1, 12345), 1);
+    guest->chain->shadow[1][12345] = i;
+    g_usleep(1000);
+  }
+  return NULL;
+}
+
+Test(job_mirror, becomes_ready_under_somebody_who_never_rests)
+{
+  ChainFixture chain;
+  chain_init(&chain, 2, NULL);
+  chain_open_each(&chain, NULL);
+  Guest guest = {.chain = &chain, .user = scratch_writer(chain.node[1])};
+  BgNode *target = add_node(chain.scratch.graph, "driver=mem,node-name=m,disk=m,auto-read-only=on");
+  mem_disk("m")->delay_us = 20000;
+  cr_assert_eq(pthread_create(&guest.thread, NULL, write_all_the_time, &guest), 0);
+  BgJob *job = start(&chain, chain.node[1], target, BG_SYNC_FULL);
+  complete(&chain, job);
+  chain_finish(&chain, job, 0);
+  guest_stop(&guest);
+  chain_assert_content(target, chain.shadow[1], chain.size[1]);
+  chain_clear(&chain);
+}
+
+/* What it passes over counts. */
+Test(job_mirror, is_not_ready_while_something_fails)
+{
+  ChainFixture chain;
+  chain_init(&chain, 2, NULL);
+  chain_open_each(&chain, NULL);
+  BgNode *target = add_node(chain.scratch.graph, "driver=mem,node-name=m,disk=m,auto-read-only=on");
+  mem_disk("m")->fail_write = EIO;
+  BgJobMirror mirror = {
+      .settings = {.id = "j"}, .source = chain.node[1], .target = target, .on_target_error = BG_ON_ERROR_IGNORE};
+  BgJob *job = bg_job_mirror(chain.scratch.graph, &mirror, NULL);
+  for (unsigned i = 0; i < 3; i++) {
+    g_autofree char *events = NULL;
+    job_events_wait(&chain.events, "ERROR");
+    events = job_events_take(&chain.events);
+    cr_assert_null(strstr(events, "READY"), "%s", events);
+  }
+  mem_disk("m")->fail_write = 0;
+  job_events_wait(&chain.events, "READY");
+  chain_assert_content(target, chain.shadow[1], chain.size[1]);
+  cr_assert(bg_job_cancel(job, false, NULL));
+  chain_finish(&chain, job, 0);
+  chain_clear(&chain);
+}
+
 /* ── commit of the active layer ── */
 
 static BgJob *start_commit(ChainFixture *chain, unsigned base)
