@@ -34,6 +34,15 @@ dirty() {
   sed -nE "s/.*\"name\": \"$1\", \"count\": ([0-9]+).*/\1/p" <<<"$answer"
 }
 
+# busy NAME: whether the daemon says that a job works with the bitmap.
+busy() {
+  qmp_ok 'query-named-block-nodes {"flat":true}'
+  python3 -c '
+import json, sys
+print(*[json.dumps(bitmap["busy"]) for node in json.load(sys.stdin)["return"]
+        for bitmap in node.get("dirty-bitmaps", []) if bitmap["name"] == sys.argv[1]])' "$1" <<<"$answer"
+}
+
 put() { printf "%s" "$2" | dd of="mnt/$1" bs=1 "seek=$3" conv=notrunc status=none; }
 
 write_back_over() {
@@ -109,6 +118,24 @@ cmp before target1
 assert_equal "$(dirty since)" 65536 "what was written since"
 order=$(grep -oE '"(created|running|waiting|pending|concluded|null)"|BLOCK_JOB_[A-Z]+' events | tr -d '"' | tr '\n' ' ')
 assert_equal "$order" "created running waiting pending BLOCK_JOB_COMPLETED concluded null " "order of events"
+
+note "a bitmap that a backup works with is busy, and nobody changes it"
+since=$(dirty since)
+qmp_ok 'block-dirty-bitmap-add {"node":"disk","name":"free"}'
+qmp_ok 'blockdev-backup {"job-id":"b3","device":"disk","target":"target2","sync":"bitmap","bitmap":"since","bitmap-mode":"never","speed":1}'
+assert_equal "$(busy since)|$(busy free)" "true|false" "busy"
+for change in clear disable enable remove; do
+  qmp_fails "Bitmap 'since' is currently in use by backup job 'b3' and cannot be used" "block-dirty-bitmap-$change {\"node\":\"disk\",\"name\":\"since\"}"
+done
+qmp_fails "'since' is currently in use by backup job 'b3'" 'block-dirty-bitmap-merge {"node":"disk","target":"since","bitmaps":["free"]}'
+qmp_fails "'since' of node 'disk' is in use by backup job 'b3'" \
+  'blockdev-backup {"job-id":"b4","device":"disk","target":"target1","sync":"bitmap","bitmap":"since","bitmap-mode":"never"}'
+put disk more 3M
+qmp_ok 'job-cancel {"id":"b3"}'
+wait_for 20 "there are no jobs" no_jobs
+assert_equal "$(busy since)|$(dirty since)" "false|$((since + 65536))" "after the backup"
+qmp_ok 'block-dirty-bitmap-disable {"node":"disk","name":"since"}' 'block-dirty-bitmap-enable {"node":"disk","name":"since"}' \
+  'block-dirty-bitmap-remove {"node":"disk","name":"free"}'
 
 note "a transaction that fails at its end leaves nothing"
 : >events
