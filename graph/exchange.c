@@ -7,15 +7,15 @@
 
 #include <errno.h>
 
-/* What goes: the node, then what was opened for it and nobody else uses. */
-typedef struct Gone {
-  BgNode *node;
-  bool was_automatic;
-} Gone;
+/* `gone`: BgLeaving: the node, then what was opened for it and nobody else uses. */
+typedef struct Going {
+  const BgExchange *exchange;
+  const GArray *gone;
+} Going;
 
 static BgNode *gone_at(const GArray *gone, guint i)
 {
-  return g_array_index(gone, Gone, i).node;
+  return g_array_index(gone, BgLeaving, i).node;
 }
 
 /* ── who stands in the way: under graph->control ── */
@@ -69,16 +69,12 @@ static const BgHold *foreign_hold(const GArray *gone, const BgNode *child)
   return NULL;
 }
 
-static bool check_free(const BgExchange *exchange, const GArray *gone, guint i, GError **error)
+static bool check_free(const BgNode *node, const void *data, GError **error)
 {
-  const BgNode *node = gone_at(gone, i);
-  if (!node->live || node->leaving) {
-    bg_set_error(error, ENOENT, "node '%s' was removed already", node->name);
-    return false;
-  }
-  if (i == 0)
-    return check_top(node, exchange->force, error);
-  const BgHold *hold = foreign_hold(gone, node);
+  const Going *going = data;
+  if (node == going->exchange->node)
+    return check_top(node, going->exchange->force, error);
+  const BgHold *hold = foreign_hold(going->gone, node);
   return !hold || refuse_use(node, hold, error);
 }
 
@@ -88,7 +84,7 @@ static void add_children(GArray *gone, guint i)
   const BgNode *node = gone_at(gone, i);
   for (guint c = 0; c < node->children->len; c++) {
     const BgEdge *edge = node->children->pdata[c];
-    Gone child = {edge->hold.node, false};
+    BgLeaving child = {edge->hold.node, false};
     if (child.node && child.node->implicit && !contains(gone, child.node) && !foreign_hold(gone, child.node))
       g_array_append_val(gone, child);
   }
@@ -104,11 +100,11 @@ static void set_yields(const GArray *gone, bool yields)
 
 static bool yield_names(const BgExchange *exchange, GArray *gone, GError **error)
 {
-  Gone top = {exchange->node, false};
+  BgLeaving top = {exchange->node, false};
   BgGraph *graph = exchange->node->graph;
   g_array_append_val(gone, top);
   bg_graph_lock(graph);
-  bool good = !exchange->node->yields && check_free(exchange, gone, 0, error);
+  bool good = !exchange->node->yields && check_top(exchange->node, exchange->force, error);
   if (exchange->node->yields)
     bg_set_error(error, EBUSY, "node '%s' is being exchanged already", exchange->node->name);
   for (guint i = 0; good && i < gone->len; i++)
@@ -127,38 +123,6 @@ static void take_names_back(BgGraph *graph, const GArray *gone)
 }
 
 /* ── the old nodes ── */
-
-/* Waits for changes that are under way, which may bring a user or parent; from then on nobody comes. */
-static bool leave(const BgExchange *exchange, GArray *gone, guint i, GError **error)
-{
-  BgNode *node = gone_at(gone, i);
-  bg_graph_lock(node->graph);
-  bool marked = bg_mark_take(node);
-  bool leaves = marked && check_free(exchange, gone, i, error);
-  if (!marked)
-    bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
-  if (leaves) {
-    g_array_index(gone, Gone, i).was_automatic = node->common.auto_read_only;
-    node->leaving = true;
-    bg_views_set_leaving(node, true);
-  }
-  if (marked)
-    bg_mark_drop(node);
-  bg_graph_unlock(node->graph);
-  return leaves;
-}
-
-static void stay(const GArray *gone, guint count)
-{
-  for (guint i = 0; i < count; i++) {
-    BgNode *node = gone_at(gone, i);
-    bg_graph_lock(node->graph);
-    node->leaving = false;
-    bg_views_set_leaving(node, false);
-    node->common.auto_read_only = g_array_index(gone, Gone, i).was_automatic;
-    bg_graph_unlock(node->graph);
-  }
-}
 
 static bool downgrade_all(const GArray *gone, GError **error)
 {
@@ -184,12 +148,14 @@ static bool move_users(BgNode *from, BgNode *to, GError **error)
 
 static bool take_place(const BgExchange *exchange, GArray *gone, BgNode *to, GError **error)
 {
+  const Going going = {exchange, gone};
   guint left = 0;
-  while (left < gone->len && leave(exchange, gone, left, error))
+  while (left < gone->len && bg_remove_begin(&g_array_index(gone, BgLeaving, left), check_free, &going, error))
     left++;
   if (left == gone->len && downgrade_all(gone, error) && move_users(exchange->node, to, error))
     return true;
-  stay(gone, left);
+  while (left-- > 0)
+    bg_remove_give_up(&g_array_index(gone, BgLeaving, left));
   return false;
 }
 
@@ -224,7 +190,7 @@ static void show(BgBatch *batch, const GArray *gone, BgNode *to)
 BgNode *bg_graph_exchange(BgGraph *graph, const BgExchange *exchange, GError **error)
 {
   g_autoptr(GPtrArray) nodes = g_ptr_array_new();
-  g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(Gone));
+  g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(BgLeaving));
   BgBatch batch = {graph, nodes};
   if (!yield_names(exchange, gone, error))
     return NULL;

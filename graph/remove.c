@@ -20,6 +20,50 @@ static BgNode *some_parent(BgNode *node)
   return parent;
 }
 
+/* ── beginning, and thinking better of it ── */
+
+static bool check_here(const BgNode *node, GError **error)
+{
+  if (node->live && !node->leaving)
+    return true;
+  bg_set_error(error, ENOENT, "node '%s' was removed already", node->name);
+  return false;
+}
+
+static void set_leaving(const BgLeaving *leaving, bool leaves)
+{
+  leaving->node->leaving = leaves;
+  bg_views_set_leaving(leaving->node, leaves);
+}
+
+bool bg_remove_begin(BgLeaving *leaving, bool (*may)(const BgNode *node, const void *data, GError **error),
+                     const void *data, GError **error)
+{
+  BgNode *node = leaving->node;
+  bg_graph_lock(node->graph);
+  bool marked = bg_mark_take(node);
+  bool leaves = marked && check_here(node, error) && may(node, data, error);
+  if (!marked)
+    bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
+  leaving->was_automatic = node->common.auto_read_only;
+  if (leaves)
+    set_leaving(leaving, true);
+  if (marked)
+    bg_mark_drop(node);
+  bg_graph_unlock(node->graph);
+  return leaves;
+}
+
+void bg_remove_give_up(const BgLeaving *leaving)
+{
+  bg_graph_lock(leaving->node->graph);
+  set_leaving(leaving, false);
+  leaving->node->common.auto_read_only = leaving->was_automatic;
+  bg_graph_unlock(leaving->node->graph);
+}
+
+/* ── closing ── */
+
 bool bg_remove_downgrade(BgNode *node, GError **error)
 {
   g_auto(BgProposal) proposal;
@@ -118,8 +162,9 @@ bool bg_remove_closing(BgNode *node, GError **error)
 
 /* ── by the user ── */
 
-static bool check_unused(const BgNode *node, GError **error)
+static bool check_unused(const BgNode *node, const void *data, GError **error)
 {
+  (void)data;
   const BgHold *use = bg_views_first_use(node);
   if (!use)
     return true;
@@ -147,45 +192,16 @@ static void remove_unused(BgNode *node)
     bg_graph_remove(node->graph, node, NULL);
 }
 
-/* Waits for changes that are under way, which may bring a user or parent; from then on nobody comes. */
-static bool begin_leaving(BgNode *node, GError **error)
-{
-  bg_graph_lock(node->graph);
-  bool marked = bg_mark_take(node);
-  bool alone = marked && node->live && !node->leaving && check_unused(node, error);
-  if (!marked)
-    bg_set_error(error, EBUSY, "node '%s' is being changed", node->name);
-  else if (!node->live || node->leaving)
-    bg_set_error(error, ENOENT, "node '%s' was removed already", node->name);
-  if (alone) {
-    node->leaving = true;
-    bg_views_set_leaving(node, true);
-  }
-  if (marked)
-    bg_mark_drop(node);
-  bg_graph_unlock(node->graph);
-  return alone;
-}
-
-static void stay_after_all(BgNode *node, bool was_automatic)
-{
-  bg_graph_lock(node->graph);
-  node->leaving = false;
-  bg_views_set_leaving(node, false);
-  node->common.auto_read_only = was_automatic;
-  bg_graph_unlock(node->graph);
-}
-
 bool bg_graph_remove(BgGraph *graph, BgNode *node, GError **error)
 {
-  if (!begin_leaving(node, error))
+  BgLeaving leaving = {node, false};
+  if (!bg_remove_begin(&leaving, check_unused, NULL, error))
     return false;
   bg_graph_lock(graph);
   g_autoptr(GPtrArray) children = implicit_children(node);
-  bool was_automatic = node->common.auto_read_only;
   bg_graph_unlock(graph);
   if (!bg_remove_downgrade(node, error)) {
-    stay_after_all(node, was_automatic);
+    bg_remove_give_up(&leaving);
     return false;
   }
   bg_remove_closing(node, NULL);
