@@ -430,18 +430,31 @@ static uint64_t seek(const BgBitmap *bitmap, uint64_t bit, uint64_t end, bool se
   return end;
 }
 
-bool bg_bitmap_next(const BgBitmap *bitmap, uint64_t offset, uint64_t *start, uint64_t *length)
+/* The next dirty bytes before `until`, and of them no more than `most` (whole granules). */
+static bool next_run(const BgBitmap *bitmap, uint64_t offset, uint64_t until, uint64_t most, uint64_t *start,
+                     uint64_t *length)
 {
-  uint64_t size = atomic_load(&bitmap->size), end = bits_for(bitmap->granularity_bits, size);
-  if (offset >= size || atomic_load(&bitmap->inconsistent))
+  until = MIN(until, atomic_load(&bitmap->size));
+  if (offset >= until || atomic_load(&bitmap->inconsistent))
     return false;
+  uint64_t end = bits_for(bitmap->granularity_bits, until);
   uint64_t first = seek(bitmap, offset >> bitmap->granularity_bits, end, true);
   if (first == end)
     return false;
-  uint64_t last = seek(bitmap, first, end, false);
+  uint64_t last = seek(bitmap, first, first + MIN(end - first, most >> bitmap->granularity_bits), false);
   *start = MAX(first << bitmap->granularity_bits, offset);
-  *length = (last == end ? size : last << bitmap->granularity_bits) - *start;
+  *length = (last == end ? until : last << bitmap->granularity_bits) - *start;
   return true;
+}
+
+bool bg_bitmap_next(const BgBitmap *bitmap, uint64_t offset, uint64_t *start, uint64_t *length)
+{
+  return next_run(bitmap, offset, UINT64_MAX, UINT64_MAX, start, length);
+}
+
+bool bg_bitmap_next_before(const BgBitmap *bitmap, uint64_t offset, uint64_t until, uint64_t *start, uint64_t *length)
+{
+  return next_run(bitmap, offset, until, UINT64_MAX, start, length);
 }
 
 void bg_bitmap_merge(BgBitmap *to, const BgBitmap *from)
@@ -473,9 +486,8 @@ void bg_bitmap_clear(BgBitmap *bitmap, uint64_t offset, uint64_t length)
 bool bg_bitmap_take(BgBitmap *bitmap, uint64_t offset, uint64_t most, uint64_t *start, uint64_t *length)
 {
   uint64_t granularity = UINT64_C(1) << bitmap->granularity_bits;
-  if (!bg_bitmap_next(bitmap, offset & ~(granularity - 1), start, length))
+  if (!next_run(bitmap, offset & ~(granularity - 1), UINT64_MAX, MAX(most, granularity), start, length))
     return false;
-  *length = MIN(*length, MAX(most & ~(granularity - 1), granularity));
   bg_bitmap_clear(bitmap, *start, *length);
   atomic_thread_fence(memory_order_seq_cst);
   return true;

@@ -113,6 +113,8 @@ void bg_bitmap_look(const BgBitmap *bitmap, BgBitmapSpec *spec);
 void bg_bitmap_set(BgBitmap *bitmap, uint64_t offset, uint64_t length);
 /* The next dirty bytes from `offset` on: whole granules from *start, or from `offset` within one; cut at the end. False: none. */
 bool bg_bitmap_next(const BgBitmap *bitmap, uint64_t offset, uint64_t *start, uint64_t *length);
+/* The same, before `until`; does not look further. */
+bool bg_bitmap_next_before(const BgBitmap *bitmap, uint64_t offset, uint64_t until, uint64_t *start, uint64_t *length);
 
 /* What is dirty in `from` is dirty in `to` as well, from now on. */
 void bg_bitmap_merge(BgBitmap *to, const BgBitmap *from);

@@ -71,8 +71,7 @@ static int copy_range(Keeper *keeper, uint64_t start, uint64_t length, void *buf
   uint64_t at = start, end = start + length, first, run;
   int result = 0;
   bg_ranges_lock(&keeper->ranges, &range, start, length, true);
-  while (result == 0 && bg_bitmap_next(keeper->left, at, &first, &run) && first < end) {
-    run = MIN(run, end - first);
+  while (result == 0 && bg_bitmap_next_before(keeper->left, at, end, &first, &run)) {
     result = copy_held(keeper, first, run, buffer, reading);
     at = first + run;
   }
@@ -92,7 +91,7 @@ static int keep_range(Keeper *keeper, uint64_t start, uint64_t length)
 {
   uint64_t first, run;
   bool reading;
-  if (!bg_bitmap_next(keeper->left, start, &first, &run) || first >= start + length)
+  if (!bg_bitmap_next_before(keeper->left, start, start + length, &first, &run))
     return 0;
   void *buffer = bg_copy_buffer();
   int result = buffer ? copy_range(keeper, start, length, buffer, &reading) : -ENOMEM;
@@ -293,15 +292,24 @@ static BgCopyVerdict failed(BgJob *job, void *work, const BgPiece *piece, int re
   return verdict;
 }
 
+/* A run; what writers have kept meanwhile of it costs nothing. */
+static bool copy_run(BgJob *job, Backup *backup, BgCrew *crew, uint64_t start, uint64_t length, GError **error)
+{
+  for (uint64_t end = start + length; start < end; start += length) {
+    length = MIN(end - start, bg_job_piece(job, BG_COPY_PIECE));
+    if (!check_kept(backup, error) || !bg_crew_give(crew, start, length, false, error) || !bg_job_throttle(job, length))
+      return false;
+  }
+  return true;
+}
+
 /* All that is left, once. */
 static bool pass(BgJob *job, Backup *backup, BgCrew *crew, GError **error)
 {
   uint64_t start, length;
-  for (uint64_t at = 0; bg_bitmap_next(backup->keeper->left, at, &start, &length); at = start + length) {
-    length = MIN(length, bg_job_piece(job, BG_COPY_PIECE));
-    if (!check_kept(backup, error) || !bg_crew_give(crew, start, length, false, error) || !bg_job_throttle(job, length))
+  for (uint64_t at = 0; bg_bitmap_next(backup->keeper->left, at, &start, &length); at = start + length)
+    if (!copy_run(job, backup, crew, start, length, error))
       return false;
-  }
   return bg_crew_finish(crew, error);
 }
 

@@ -53,6 +53,27 @@ Test(bitmap, marks_whole_granules)
   cr_assert_not(bg_bitmap_next(large, 10000, &start, &length));
 }
 
+Test(bitmap, is_looked_at_no_further_than_asked)
+{
+  g_autoptr(BgBitmaps) list = bg_bitmaps_new();
+  BgBitmap *bitmap = add(list, "b", 9, 100000, false);
+  uint64_t start, length;
+  bg_bitmap_set(bitmap, 2048, 50000);
+  cr_assert_not(bg_bitmap_next_before(bitmap, 0, 2048, &start, &length));
+  cr_assert(bg_bitmap_next_before(bitmap, 0, 2049, &start, &length));
+  cr_assert(start == 2048 && length == 1);
+  cr_assert(bg_bitmap_next_before(bitmap, 3000, 4096, &start, &length));
+  cr_assert(start == 3000 && length == 1096);
+  cr_assert(bg_bitmap_next_before(bitmap, 0, UINT64_MAX, &start, &length));
+  cr_assert(start == 2048 && length == 50176);
+  cr_assert_not(bg_bitmap_next_before(bitmap, 52224, UINT64_MAX, &start, &length));
+  cr_assert(bg_bitmap_take(bitmap, 0, 1000, &start, &length));
+  cr_assert(start == 2048 && length == 512);
+  cr_assert(bg_bitmap_take(bitmap, 0, 49664, &start, &length));
+  cr_assert(start == 2560 && length == 49664);
+  cr_assert_not(bg_bitmap_take(bitmap, 0, UINT64_MAX, &start, &length));
+}
+
 Test(bitmap, merging_adds_marks_of_any_granularity)
 {
   g_autoptr(BgBitmaps) list = bg_bitmaps_new();
