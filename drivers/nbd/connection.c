@@ -198,16 +198,17 @@ static void wait_for_callers(BgNbdConnection *connection)
   pthread_mutex_unlock(&session->lock);
 }
 
-/* A server that is told need not wonder. */
-static void take_leave(BgNbdConnection *connection)
+/* A server that is told need not wonder. False: it does not listen. */
+static bool take_leave(BgNbdConnection *connection)
 {
   int64_t until = g_get_monotonic_time() + LEAVE_TIMEOUT * 1000;
   drain(connection->wake_fd);
   if (nbd_aio_is_ready(connection->nbd) <= 0 || nbd_aio_disconnect(connection->nbd, 0) < 0)
-    return;
-  while (g_get_monotonic_time() < until)
-    if (!bg_nbd_pump(connection->nbd, connection->wake_fd, LEAVE_TIMEOUT / 10))
-      return;
+    return true;
+  bool whole = true;
+  while (whole && g_get_monotonic_time() < until)
+    whole = bg_nbd_pump(connection->nbd, connection->wake_fd, LEAVE_TIMEOUT / 10);
+  return !whole;
 }
 
 static void tell_over(BgNbdConnection *connection)
@@ -220,18 +221,18 @@ static void tell_over(BgNbdConnection *connection)
   eventfd_write(connection->wake_fd, 1);
 }
 
-void bg_nbd_connection_stop(BgNbdConnection *connection, bool politely)
+bool bg_nbd_connection_stop(BgNbdConnection *connection, bool politely)
 {
   if (!connection->started)
-    return;
+    return politely;
   tell_over(connection);
   pthread_join(connection->thread, NULL);
   connection->started = false;
   wait_for_callers(connection);
   if (!connection->nbd)
-    return;
-  if (politely)
-    take_leave(connection);
+    return politely;
+  bool listens = politely && take_leave(connection);
   nbd_close(connection->nbd);
   connection->nbd = NULL;
+  return listens;
 }

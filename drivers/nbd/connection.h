@@ -11,8 +11,8 @@
 bool bg_nbd_connection_start(BgNbdConnection *connection);
 /* The same, but connects first; what the server says of the export must be what it said before. */
 bool bg_nbd_connection_start_another(BgNbdConnection *connection);
-/* Ends the thread and closes the handle. Not under the lock. */
-void bg_nbd_connection_stop(BgNbdConnection *connection, bool politely);
+/* Ends the thread and closes the handle. `politely`: takes leave of the server before; false: that does not listen. Not under the lock. */
+bool bg_nbd_connection_stop(BgNbdConnection *connection, bool politely);
 
 /* A request was handed to libnbd: the caller drives the connection from now on (true: bg_nbd_connection_wait() follows), or whoever does already looks at the
  * handle anew, for not all may be sent. Not under the lock; the handle is kept open, by `issuing`. */

@@ -47,7 +47,7 @@ static void note_loss(BgNbdSession *s)
 /* Under the lock, which is given up meanwhile. */
 static void take_down(BgNbdSession *s)
 {
-  bool politely = s->stop && !s->lost;
+  bool politely = s->stop && !s->lost, listens = politely;
   if (s->state == BG_NBD_UP) {
     s->state = BG_NBD_DOWN;
     s->outages++;
@@ -55,7 +55,7 @@ static void take_down(BgNbdSession *s)
   }
   pthread_mutex_unlock(&s->lock);
   for (unsigned i = 0; i < BG_NBD_CONNECTIONS; i++)
-    bg_nbd_connection_stop(&s->connections[i], politely);
+    listens = bg_nbd_connection_stop(&s->connections[i], listens);
   pthread_mutex_lock(&s->lock);
   if (!politely)
     note_loss(s);
