@@ -1,6 +1,7 @@
 #include "fs/ctl/target.h"
 
 #include "drivers/error.h"
+#include "drivers/registry.h"
 #include "fs/ctl/node-options.h"
 #include "fs/ctl/nodes.h"
 #include "fs/image.h"
@@ -76,7 +77,7 @@ static bool open_file(BgfsCtl *ctl, BgfsCtlTarget *target, const BgfsCtlNodes *n
                       const char *format, GError **error)
 {
   target->node = choose_name(nodes, target->file);
-  bool exists = access(target->file, F_OK) == 0;
+  bool exists = bg_driver_of_uri(target->file) || access(target->file, F_OK) == 0;
   if (!exists && !create(target, nodes, source, format, error))
     return false;
   if (add(ctl, target, format, error))

@@ -11,7 +11,7 @@ typedef struct BgfsCtlTarget {
 } BgfsCtlTarget;
 
 /* What `text` names: a node, else a file: one that has a '/' in its name, or whose format is given (`format`; NULL: by the name's ending, .qcow2,
- * .raw or .img). A file that does not exist is made, of the size of `source`. Adds the file's node. A failure leaves nothing. */
+ * .raw or .img). What a URI names must be there; a file that does not exist is made, of the size of `source`. Adds the file's node. A failure leaves nothing. */
 bool bgfs_ctl_target_open(BgfsCtl *ctl, BgfsCtlTarget *target, const char *source, const char *text, const char *format,
                           GError **error);
 

@@ -158,6 +158,20 @@ Test(target, a_file_of_others_is_never_removed)
   tear_down(&setup);
 }
 
+Test(target, what_a_uri_names_is_there)
+{
+  static const FakeStep steps[] = {QUERY,
+                                   {"\"driver\":\"raw\"|\"file\":{|\"filename\":\"nbd://host/far\"", FAKE_DONE},
+                                   {"\"blockdev-del\"", FAKE_DONE},
+                                   {NULL}};
+  Setup setup;
+  set_up(&setup, steps);
+  open_target(&setup, "nbd://host/far", "raw");
+  cr_assert_not(setup.target.created);
+  bgfs_ctl_target_close(&setup.ctl, &setup.target, true, false);
+  tear_down(&setup);
+}
+
 Test(target, nothing_is_left_of_what_is_refused)
 {
   static const FakeStep refused[] = {QUERY, {ADD_RAW, REFUSED}, {NULL}}, only_asked[] = {QUERY, {NULL}};
