@@ -153,5 +153,4 @@ assert_equal $status 1 "exit status"
 assert_matches "$(<mnt.log)" "node 'far'" "the log"
 unset "daemon_of[mnt]"
 wait_for 5 "the reader got its answer" process_gone $reader
-kill -CONT "$server"
 kill_server
