@@ -178,12 +178,17 @@ BgJobWish bg_job_wish(BgJob *job)
   return wish;
 }
 
-static void stop(BgJob *job, int result)
+/* False: the job is too near its end to pause. */
+static bool stop(BgJob *job, int result)
 {
   pthread_mutex_lock(&job->lock);
-  job->pause_asked = true;
-  job->stopped_by = -result;
+  bool may = !job->finishing;
+  if (may) {
+    job->pause_asked = true;
+    job->stopped_by = -result;
+  }
   pthread_mutex_unlock(&job->lock);
+  return may;
 }
 
 bool bg_job_io_failed(BgJob *job, BgOnError on_error, bool reading, int result)
@@ -191,8 +196,8 @@ bool bg_job_io_failed(BgJob *job, BgOnError on_error, bool reading, int result)
   BgOnError action = on_error;
   if (on_error == BG_ON_ERROR_ENOSPC)
     action = result == -ENOSPC ? BG_ON_ERROR_STOP : BG_ON_ERROR_REPORT;
-  if (action == BG_ON_ERROR_STOP)
-    stop(job, result);
+  if (action == BG_ON_ERROR_STOP && !stop(job, result))
+    action = BG_ON_ERROR_REPORT;
   if (job->kind->block)
     tell(job, &(BgJobEvent){.kind = BG_JOB_EVENT_ERROR, .reading = reading, .action = action});
   return action != BG_ON_ERROR_REPORT && bg_job_go_on(job);

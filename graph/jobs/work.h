@@ -64,7 +64,8 @@ typedef enum {
 } BgJobWish;
 BgJobWish bg_job_wish(BgJob *job);
 
-/* A read or write failed with `result` (-errno). Tells of it, and does as `on_error` says: sleeps where that is STOP. True: the job goes on, trying
+/* A read or write failed with `result` (-errno). Tells of it, and does as `on_error` says: sleeps where that is STOP (from inside finish() the job
+ * fails instead). True: the job goes on, trying
  * the same again or (what it told by the event, IGNORE) past it; false: it fails. */
 bool bg_job_io_failed(BgJob *job, BgOnError on_error, bool reading, int result);
 

@@ -16,7 +16,8 @@ typedef struct Idle {
   uint64_t total;          /* to do; 0: until it is let go */
   int fails;               /* errno of run() */
   int finish_fails;
-  int io_fails; /* errno of an I/O error in the first round */
+  int io_fails;        /* errno of an I/O error in the first round */
+  int finish_io_fails; /* and of one in finish() */
   BgOnError on_error;
   bool becomes_ready;
   bool finished, cleaned; /* what was called */
@@ -61,11 +62,13 @@ static bool idle_run(BgJob *job, void *work, GError **error)
 static bool idle_finish(BgJob *job, void *work, GError **error)
 {
   Idle *idle = work;
-  (void)job;
   idle->finished = true;
-  if (idle->finish_fails)
-    bg_set_error_errno(error, idle->finish_fails, "cannot finish");
-  return !idle->finish_fails;
+  int err = idle->finish_fails;
+  if (idle->finish_io_fails && !bg_job_io_failed(job, idle->on_error, false, -idle->finish_io_fails))
+    err = idle->finish_io_fails;
+  if (err)
+    bg_set_error_errno(error, err, "cannot finish");
+  return !err;
 }
 
 static void idle_clean(void *work)
@@ -347,6 +350,19 @@ Test(job, stops_at_an_error_and_goes_on_when_resumed)
   cr_assert_eq(info.stopped_by, ENOSPC);
   cr_assert(bg_job_resume(job, NULL));
   assert_events(&fixture, "null", "created running ERROR paused running waiting pending COMPLETED concluded null");
+  tear_down(&fixture);
+}
+
+Test(job, cannot_stop_any_more_when_it_finishes)
+{
+  Fixture fixture;
+  Idle idle = {.let_go = true, .finish_io_fails = ENOSPC, .on_error = BG_ON_ERROR_STOP};
+  set_up(&fixture);
+  g_autoptr(BgJob) job = start(&fixture, &idle_kind, &(BgJobSettings){.id = "j"}, &idle);
+  assert_events(&fixture, "null", "created running waiting pending ERROR aborting COMPLETED concluded null");
+  g_auto(BgJobInfo) info;
+  bg_job_info(job, &info);
+  cr_assert_eq(info.error, ENOSPC);
   tear_down(&fixture);
 }
 
