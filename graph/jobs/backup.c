@@ -17,7 +17,6 @@
 
 enum {
   IDLE_MS = 1000, /* of a job that only waits for writers */
-  RETRY_MS = 100, /* after an error that is ignored */
 };
 
 /* What writers meet. Lives until no writer can be in it, even where that is only when the node ends. */
@@ -38,7 +37,7 @@ typedef struct Backup {
   BgSync sync;
   BgBitmapMode bitmap_mode;
   char *bitmap; /* NULL: none */
-  BgOnError on_source_error, on_target_error;
+  BgCopyPolicy on_error;
   bool succeeded;
 } Backup;
 
@@ -284,12 +283,7 @@ static int see_to(void *work, BgPiece *piece)
 static BgCopyVerdict failed(BgJob *job, void *work, const BgPiece *piece, int result, GError **error)
 {
   const Backup *backup = work;
-  BgOnError on_error = piece->reading ? backup->on_source_error : backup->on_target_error;
-  int first = 0;
-  BgCopyVerdict verdict = bg_copy_failed(job, on_error, piece->reading, result, &first, error);
-  if (verdict == BG_COPY_PAST)
-    bg_job_sleep(job, RETRY_MS * 1000);
-  return verdict;
+  return bg_copy_failed_for_now(job, &backup->on_error, piece, result, error);
 }
 
 /* A run; what writers have kept meanwhile of it costs nothing. */
@@ -397,8 +391,7 @@ static Backup *backup_new(BgGraph *graph, const BgJobBackup *options, GError **e
   backup->sync = options->sync;
   backup->bitmap = g_strdup(options->bitmap);
   backup->bitmap_mode = options->bitmap_mode;
-  backup->on_source_error = options->on_source_error;
-  backup->on_target_error = options->on_target_error;
+  backup->on_error = (BgCopyPolicy){options->on_source_error, options->on_target_error};
   bg_chain_init(&backup->copy.chain, graph, what);
   if (!bg_chain_guard_storage(&backup->copy.chain, backup->copy.source, error) || !stand(backup, error))
     return NULL;

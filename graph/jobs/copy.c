@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { RETRY_MS = 100 }; /* after an error that is ignored */
+
 /* ── from where, to where ── */
 
 BgPerm bg_copy_shared_with_writers(BgNode *source)
@@ -128,4 +130,15 @@ BgCopyVerdict bg_copy_failed(BgJob *job, BgOnError on_error, bool reading, int r
     return BG_COPY_AGAIN;
   *first = *first ? *first : result;
   return BG_COPY_PAST;
+}
+
+BgCopyVerdict bg_copy_failed_for_now(BgJob *job, const BgCopyPolicy *on_error, const BgPiece *piece, int result,
+                                     GError **error)
+{
+  int first = 0;
+  BgCopyVerdict verdict =
+      bg_copy_failed(job, piece->reading ? on_error->source : on_error->target, piece->reading, result, &first, error);
+  if (verdict == BG_COPY_PAST)
+    bg_job_sleep(job, RETRY_MS * 1000);
+  return verdict;
 }

@@ -59,4 +59,13 @@ typedef enum {
 } BgCopyVerdict;
 BgCopyVerdict bg_copy_failed(BgJob *job, BgOnError on_error, bool reading, int result, int *first, GError **error);
 
+/* What to do about failures on either side. */
+typedef struct BgCopyPolicy {
+  BgOnError source, target;
+} BgCopyPolicy;
+
+/* The same for a job that comes to what it passes over once more: PAST comes after a little while. */
+BgCopyVerdict bg_copy_failed_for_now(BgJob *job, const BgCopyPolicy *on_error, const BgPiece *piece, int result,
+                                     GError **error);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 
 #define GRANULARITY     65536u
 #define MIN_GRANULARITY 512u
@@ -26,7 +27,6 @@
 enum {
   BATCH_RUNS = 256,
   POLL_MS = 20,       /* of a ready job: the bitmap has no alarm */
-  RETRY_MS = 100,     /* after an error that is ignored */
   LAST_ATTEMPTS = 20, /* at stopping the requests */
 };
 
@@ -39,7 +39,7 @@ typedef struct Mirror {
   unsigned depth; /* so many disks from the source on down are copied; UINT_MAX: all */
   bool nothing;   /* of what is there: only what comes */
   unsigned granularity_bits;
-  BgOnError on_source_error, on_target_error;
+  BgCopyPolicy on_error;
   BgBitmap *bitmap; /* the source's; NULL: not there yet, or any more */
   bool behind;      /* not all that was dirty when the last batch was taken has been copied */
   BgCrew *crew;
@@ -121,13 +121,10 @@ static int see_to(void *work, BgPiece *piece)
 static BgCopyVerdict failed(BgJob *job, void *work, const BgPiece *piece, int result, GError **error)
 {
   Mirror *mirror = work;
-  BgOnError on_error = piece->reading ? mirror->on_source_error : mirror->on_target_error;
-  int first = 0;
-  BgCopyVerdict verdict = bg_copy_failed(job, on_error, piece->reading, result, &first, error);
+  BgCopyVerdict verdict = bg_copy_failed_for_now(job, &mirror->on_error, piece, result, error);
   if (verdict == BG_COPY_PAST) {
     bg_bitmap_set(mirror->bitmap, piece->offset, piece->length);
     mirror->behind = true;
-    bg_job_sleep(job, RETRY_MS * 1000);
   }
   return verdict;
 }
@@ -272,15 +269,16 @@ static int copy_alone(Mirror *mirror, uint64_t offset, uint64_t length, void *bu
 
 static int copy_rest_alone(Mirror *mirror)
 {
-  g_autofree void *buffer = g_malloc(BG_COPY_PIECE);
+  void *buffer = bg_copy_buffer();
   uint64_t start, length;
-  int result = 0;
+  int result = buffer ? 0 : -ENOMEM;
   while (result == 0 && bg_bitmap_take(mirror->bitmap, 0, BG_COPY_PIECE, &start, &length)) {
     for (uint64_t done = 0; done < length && result == 0; done += BG_COPY_PIECE)
       result = copy_alone(mirror, start + done, MIN(length - done, BG_COPY_PIECE), buffer);
     if (result)
       bg_bitmap_set(mirror->bitmap, start, length);
   }
+  free(buffer);
   return result ? result : bg_io_flush(mirror->copy.target);
 }
 
@@ -422,8 +420,7 @@ BgJob *bg_job_mirror(BgGraph *graph, const BgJobMirror *options, GError **error)
   g_autofree char *what = g_strdup_printf("mirror job '%s'", options->settings.id);
   mirror->depth = options->sync == BG_SYNC_TOP ? 1 : UINT_MAX;
   mirror->nothing = options->sync == BG_SYNC_NONE;
-  mirror->on_source_error = options->on_source_error;
-  mirror->on_target_error = options->on_target_error;
+  mirror->on_error = (BgCopyPolicy){options->on_source_error, options->on_target_error};
   bg_chain_init(&mirror->copy.chain, graph, what);
   if (!bg_copy_check_sizes(mirror->copy.source, mirror->copy.target, error) ||
       !bg_chain_guard_storage(&mirror->copy.chain, mirror->copy.source, error) || !stand(mirror, error))
@@ -435,7 +432,7 @@ BgJob *bg_job_commit_active(BgGraph *graph, const BgJobCommit *options, GError *
 {
   g_autoptr(Mirror) mirror = mirror_new(options->device, options->base, GRANULARITY);
   g_autofree char *what = g_strdup_printf("commit job '%s'", options->settings.id);
-  mirror->on_source_error = mirror->on_target_error = options->on_error;
+  mirror->on_error = (BgCopyPolicy){options->on_error, options->on_error};
   if (!bg_copy_check_sizes(mirror->copy.source, mirror->copy.target, error) ||
       !bg_chain_freeze(&mirror->copy.chain, NULL, options->device, options->base, what, error))
     return NULL;
