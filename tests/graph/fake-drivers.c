@@ -608,6 +608,20 @@ BgNode *add_node(BgGraph *graph, const char *options)
   return node;
 }
 
+BgNode *find_node(BgGraph *graph, const char *name)
+{
+  BgNode *found = bg_graph_find(graph, name);
+  cr_assert_not_null(found, "%s", name);
+  return found;
+}
+
+void add_chain(BgGraph *graph)
+{
+  add_node(graph, "node-name=base,driver=cow,auto-read-only=on,file.driver=mem,file.disk=b");
+  add_node(graph, "node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d,backing=base");
+  g_free(journal_take());
+}
+
 GError *add_fails(BgGraph *graph, const char *options)
 {
   GError *error = NULL;

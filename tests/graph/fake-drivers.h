@@ -72,6 +72,17 @@ BgNode *add_node(BgGraph *graph, const char *options);
 /* The error of bg_graph_add() with these options; fails the test if there is none. */
 GError *add_fails(BgGraph *graph, const char *options);
 
+/* The node of that name; fails the test if there is none. */
+BgNode *find_node(BgGraph *graph, const char *name);
+/* Adds the chain below, whose protocol nodes stand on the disks "d" and "b", and forgets the journal.
+ *
+ *   disk (cow)
+ *   │ file    │ backing
+ *   disk.file base (cow)
+ *             │ file
+ *             base.file     */
+void add_chain(BgGraph *graph);
+
 /* Asserts that the node ends after `size` bytes, and what they are. */
 void assert_holds(BgUser *user, const uint8_t *shadow, size_t size);
 

@@ -22,25 +22,9 @@ static void tear_down(void)
 
 TestSuite(change, .init = set_up, .fini = tear_down, .timeout = 60);
 
-/* ── graphs ── */
-
-/*   disk (cow)
- *   │ file    │ backing
- *   disk.file base (cow)
- *             │ file
- *             base.file     */
-static void make_chain(void)
-{
-  add_node(graph, "node-name=base,driver=cow,auto-read-only=on,file.driver=mem,file.disk=b");
-  add_node(graph, "node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d,backing=base");
-  g_free(journal_take());
-}
-
 static BgNode *node(const char *name)
 {
-  BgNode *found = bg_graph_find(graph, name);
-  cr_assert_not_null(found, "%s", name);
-  return found;
+  return find_node(graph, name);
 }
 
 static BgUser *reader(const char *name)
@@ -137,7 +121,7 @@ static void settle(void)
 
 Test(change, the_first_writer_goes_up_children_first)
 {
-  make_chain();
+  add_chain(graph);
   check_read_write("");
   BgUser *user = writer("disk");
   check_read_write("disk disk.file");
@@ -150,7 +134,7 @@ Test(change, the_first_writer_goes_up_children_first)
 
 Test(change, the_last_writer_goes_down_parents_first)
 {
-  make_chain();
+  add_chain(graph);
   BgUser *first = writer("disk");
   BgUser *second = reader("disk");
   bg_user_free(first);
@@ -165,7 +149,7 @@ Test(change, the_last_writer_goes_down_parents_first)
 
 Test(change, a_downgrade_comes_by_itself_and_not_before_its_time)
 {
-  make_chain();
+  add_chain(graph);
   gint64 since = g_get_monotonic_time();
   bg_user_free(writer("disk"));
   check_read_write("disk disk.file");
@@ -181,7 +165,7 @@ Test(change, a_downgrade_comes_by_itself_and_not_before_its_time)
 
 Test(change, a_writer_that_comes_back_finds_it_read_write)
 {
-  make_chain();
+  add_chain(graph);
   bg_user_free(writer("disk"));
   g_free(journal_take());
   BgUser *user = writer("disk");
@@ -194,7 +178,7 @@ Test(change, a_writer_that_comes_back_finds_it_read_write)
 
 Test(change, only_the_last_writer_counts)
 {
-  make_chain();
+  add_chain(graph);
   BgUser *user = writer("disk");
   cr_assert(bg_user_set_perm(user, BG_USER_READ_PERM | BG_PERM_WRITE, BG_USER_WRITE_SHARED, NULL));
   settle();
@@ -207,7 +191,7 @@ Test(change, only_the_last_writer_counts)
 
 Test(change, a_backing_node_goes_up_alone)
 {
-  make_chain();
+  add_chain(graph);
   BgUser *user = writer("base");
   check_read_write("base base.file");
   bg_user_free(user);
@@ -226,7 +210,7 @@ Test(change, pinned_nodes_are_always_read_write)
 
 Test(change, conflicts_name_both_parties)
 {
-  make_chain();
+  add_chain(graph);
   BgUser *user = reader("disk");
   no_writer("base", EBUSY, "writer of 'base'|overlay 'disk'|'write'|node 'base'");
   bg_user_free(user);
@@ -235,7 +219,7 @@ Test(change, conflicts_name_both_parties)
 /* reader of disk, writer of base: the overlay would show bytes that change under it */
 Test(change, an_overlay_in_use_and_a_writer_of_its_backing_exclude_each_other)
 {
-  make_chain();
+  add_chain(graph);
   check_state("base", BG_STATE_AVAILABLE, 0);
   BgUser *overlay = reader("disk");
   check_state("base", BG_STATE_BLOCKED, EBUSY);
@@ -256,7 +240,7 @@ Test(change, an_overlay_in_use_and_a_writer_of_its_backing_exclude_each_other)
 
 Test(change, the_bytes_under_a_format_are_read_and_never_written)
 {
-  make_chain();
+  add_chain(graph);
   BgUser *below = reader("disk.file");
   BgUser *above = writer("disk");
   no_writer("disk.file", EBUSY, "node 'disk'");
@@ -323,7 +307,7 @@ Test(change, a_read_write_parent_of_a_read_only_child_cannot_be_opened)
 
 Test(change, pins)
 {
-  make_chain();
+  add_chain(graph);
   bg_node_pin(node("disk"), true);
   check_state("disk", BG_STATE_READ_ONLY, EROFS);
   no_writer("disk", EROFS, "node 'disk'|chmod");
@@ -339,7 +323,7 @@ Test(change, pins)
 
 Test(change, storage_that_refuses_leaves_everything_as_it_was)
 {
-  make_chain();
+  add_chain(graph);
   mem_disk("d")->refuse_writable = EACCES;
   no_writer("disk", EACCES, "node 'disk.file'|cannot write 'd'");
   check_read_write("");
@@ -351,7 +335,7 @@ Test(change, storage_that_refuses_leaves_everything_as_it_was)
 
 Test(change, a_parent_that_fails_takes_its_child_back_down)
 {
-  make_chain();
+  add_chain(graph);
   cow_fail_settle("disk");
   no_writer("disk", EIO, "node 'disk'");
   check_read_write("");
@@ -369,7 +353,7 @@ Test(change, a_parent_that_fails_takes_its_child_back_down)
 Test(change, a_node_that_cannot_be_flushed_stays_read_write)
 {
   g_autoptr(GError) error = NULL;
-  make_chain();
+  add_chain(graph);
   BgUser *user = writer("disk");
   char byte = 'x';
   struct iovec iov = {&byte, 1};
@@ -388,7 +372,7 @@ Test(change, a_node_that_cannot_be_flushed_stays_read_write)
 
 Test(change, a_user_leaves_whatever_the_drivers_say)
 {
-  make_chain();
+  add_chain(graph);
   BgUser *user = writer("disk");
   cow_fail_settle("disk");
   bg_user_free(user);
@@ -402,7 +386,7 @@ Test(change, a_user_leaves_whatever_the_drivers_say)
 Test(change, states_tell_what_the_storage_says)
 {
   mem_disk("d")->refuse_writable = EROFS;
-  make_chain();
+  add_chain(graph);
   check_state("disk", BG_STATE_UNWRITABLE, EROFS);
   mem_disk("d")->refuse_writable = EBUSY;
   for (unsigned i = 0; i < 300; i++) {
@@ -654,14 +638,14 @@ Test(change, storage_that_takes_long_to_open_holds_up_nobody_else)
 
 Test(change, names_are_taken_once)
 {
-  make_chain();
+  add_chain(graph);
   g_autoptr(GError) error = add_fails(graph, "node-name=disk,driver=mem,disk=x");
   cr_assert(g_error_matches(error, BG_ERROR, EEXIST), "%s", error->message);
 }
 
 Test(change, a_failed_open_leaves_nothing)
 {
-  make_chain();
+  add_chain(graph);
   g_autoptr(GPtrArray) before = bg_graph_nodes(graph);
   g_autoptr(GError) error =
       add_fails(graph, "node-name=new,driver=cow,file.driver=mem,file.disk=n,backing.driver=cow,backing.file=missing");
@@ -686,7 +670,7 @@ Test(change, options_that_nobody_asks_for)
 Test(change, a_node_in_use_is_not_removed)
 {
   g_autoptr(GError) error = NULL;
-  make_chain();
+  add_chain(graph);
   cr_assert(!bg_graph_remove(graph, node("base"), &error));
   cr_assert(g_error_matches(error, BG_ERROR, EBUSY));
   cr_assert(strstr(error->message, "disk"), "%s", error->message);

@@ -21,22 +21,9 @@ static void tear_down(void)
 
 TestSuite(reopen, .init = set_up, .fini = tear_down, .timeout = 60);
 
-/*   disk (cow)
- *   │ file    │ backing
- *   disk.file base (cow)
- *             │ file
- *             base.file     */
-static void make_chain(void)
-{
-  add_node(graph, "node-name=base,driver=cow,auto-read-only=on,file.driver=mem,file.disk=b");
-  add_node(graph, "node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d,backing=base");
-}
-
 static BgNode *node(const char *name)
 {
-  BgNode *found = bg_graph_find(graph, name);
-  cr_assert_not_null(found, "%s", name);
-  return found;
+  return find_node(graph, name);
 }
 
 static BgUser *user_of(const char *name, BgPerm perm)
@@ -161,7 +148,7 @@ Test(reopen, swaps_children)
 /*   disk ── backing ── base ── backing ── (nothing)   base must not get disk */
 Test(reopen, makes_no_node_its_own_child)
 {
-  make_chain();
+  add_chain(graph);
   reopen_fails("node-name=base,driver=cow,auto-read-only=on,backing=disk", NULL, ELOOP, "its own child");
   reopen_fails("node-name=base,driver=cow,auto-read-only=on,backing=base", NULL, ELOOP, "its own child");
   BgUser *user = user_of("disk", BG_USER_READ_PERM);
@@ -173,7 +160,7 @@ Test(reopen, makes_no_node_its_own_child)
 
 Test(reopen, is_taken_whole_or_not_at_all)
 {
-  make_chain();
+  add_chain(graph);
   reopen_fails("node-name=disk,driver=cow,read-only=on", "node-name=base,driver=cow,nonsense=1", EINVAL, "nonsense");
   reopen_fails("node-name=disk,driver=cow,read-only=on", "node-name=missing,driver=cow", ENOENT, "missing");
   reopen_fails("node-name=disk,driver=cow,read-only=on", "driver=cow", EINVAL, "node-name is missing");
@@ -186,7 +173,7 @@ Test(reopen, is_taken_whole_or_not_at_all)
 
 Test(reopen, leaves_writers_alone)
 {
-  make_chain();
+  add_chain(graph);
   BgUser *user = user_of("disk", BG_USER_READ_PERM | BG_PERM_WRITE);
   reopen_fails("node-name=disk,driver=cow,read-only=on", NULL, EROFS, "read-only=on");
   reopen_fails("node-name=disk,driver=cow,auto-read-only=on,file.disk=d,file.read-only=on", NULL, EROFS,
@@ -197,7 +184,7 @@ Test(reopen, leaves_writers_alone)
 
 Test(reopen, refuses_options_that_cannot_change)
 {
-  make_chain();
+  add_chain(graph);
   reopen_fails("node-name=disk.file,driver=mem,disk=other", NULL, EINVAL, "Cannot change the option 'disk'");
   check_reopen("node-name=disk.file,driver=mem,disk=d,tag=5,auto-read-only=on", NULL);
   reopen_fails("node-name=disk,driver=raw", NULL, EINVAL, "Cannot change the option 'driver'");
@@ -207,7 +194,7 @@ Test(reopen, refuses_options_that_cannot_change)
 
 Test(reopen, reaches_children_that_are_written_inline)
 {
-  make_chain();
+  add_chain(graph);
   check_reopen("node-name=disk,driver=cow,auto-read-only=on,file.driver=mem,file.disk=d,file.tag=7", NULL);
   check_option("disk.file", "tag", "7");
   check_reopen("node-name=disk,driver=cow,auto-read-only=on,file.node-name=disk.file,file.disk=d", NULL);
@@ -222,7 +209,7 @@ Test(reopen, reaches_children_that_are_written_inline)
 /* As when they were opened. */
 Test(reopen, lets_inline_children_inherit)
 {
-  make_chain();
+  add_chain(graph);
   check_reopen("node-name=disk,driver=cow,read-only=on,file.disk=d", NULL);
   check_option("disk.file", "read-only", "on");
   check_reopen("node-name=disk,driver=cow,auto-read-only=on,file.disk=d", NULL);
@@ -235,7 +222,7 @@ Test(reopen, lets_inline_children_inherit)
 /* A node that the user opened by itself has its own options only; what was opened for it has its. */
 Test(reopen, lets_nodes_of_their_own_inherit_nothing)
 {
-  make_chain();
+  add_chain(graph);
   check_reopen("node-name=disk,driver=cow,read-only=on,backing.auto-read-only=on,backing.cache.direct=on,"
                "backing.file.disk=b",
                NULL);
@@ -247,7 +234,7 @@ Test(reopen, lets_nodes_of_their_own_inherit_nothing)
 
 Test(reopen, keeps_children_that_are_left_out)
 {
-  make_chain();
+  add_chain(graph);
   check_reopen("node-name=disk.file,driver=mem,disk=d,tag=5,auto-read-only=on", NULL);
   check_reopen("node-name=disk,driver=cow,read-only=on", NULL);
   check_option("disk.file", "tag", "5");
@@ -270,7 +257,7 @@ Test(reopen, refuses_inline_children_by_their_names)
       {"backing.backing.driver=cow", "node 'base': there is no child 'backing'"},
       {"backing.file.disk=x", "node 'base.file': Cannot change the option 'disk'"},
   };
-  make_chain();
+  add_chain(graph);
   for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_autofree char *options = g_strconcat("node-name=disk,driver=cow,read-only=on,", cases[i].inner, NULL);
     reopen_fails(options, NULL, EINVAL, cases[i].words);
@@ -280,7 +267,7 @@ Test(reopen, refuses_inline_children_by_their_names)
 Test(reopen, refuses_children_that_are_named_twice)
 {
   static const char *const disk = "node-name=disk,driver=cow,read-only=on,file.disk=d";
-  make_chain();
+  add_chain(graph);
   add_node(graph, "node-name=other,driver=cow,auto-read-only=on,file.driver=mem,file.disk=o,backing=base");
   reopen_fails(disk, "node-name=disk.file,driver=mem,disk=d", EINVAL, "'disk.file' is named twice");
   reopen_fails("node-name=disk.file,driver=mem,disk=d", disk, EINVAL, "'disk.file' is named twice");
@@ -291,7 +278,7 @@ Test(reopen, refuses_children_that_are_named_twice)
 /* Whatever is written: there is no more of it than there are nodes. */
 Test(reopen, goes_no_deeper_than_the_graph)
 {
-  make_chain();
+  add_chain(graph);
   g_autoptr(BgDict) options = bg_dict_new();
   g_autoptr(GString) path = g_string_new(NULL);
   g_autoptr(GError) error = NULL;
@@ -310,7 +297,7 @@ Test(reopen, of_inline_children_is_undone_when_storage_fails)
   static const char *const options =
       "node-name=disk,driver=cow,cache.direct=on,auto-read-only=on,file.disk=d,file.tag=3,"
       "backing.cache.direct=on,backing.auto-read-only=on,backing.file.disk=b,backing.file.tag=4";
-  make_chain();
+  add_chain(graph);
   mem_disk("d")->fail_settle = EIO;
   reopen_fails(options, NULL, EIO, "node 'disk.file'");
   mem_disk("d")->fail_settle = 0;
@@ -341,7 +328,7 @@ Test(reopen, of_the_same_nodes_at_once)
                                  "node-name=disk,driver=cow,auto-read-only=on,backing=base",
                                  "node-name=disk,driver=cow,auto-read-only=on,backing.auto-read-only=on"};
   pthread_t threads[G_N_ELEMENTS(others)];
-  make_chain();
+  add_chain(graph);
   for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
     cr_assert_eq(pthread_create(&threads[i], NULL, reopen_often, others[i]), 0);
   for (size_t i = 0; i < G_N_ELEMENTS(others); i++)

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 void said_clear(Said *said)
@@ -15,27 +14,33 @@ void said_clear(Said *said)
   g_free(said->err);
 }
 
-static void redirect(const char *name, int descriptor)
+/* Where a process stands, and what it says where. */
+typedef struct Place {
+  int directory, out, err;
+} Place;
+
+static Place place_here(void)
 {
-  int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-  if (fd < 0 || dup2(fd, descriptor) < 0)
-    _exit(99);
+  return (Place){open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), dup(STDOUT_FILENO), dup(STDERR_FILENO)};
 }
 
-static _Noreturn void play(const Scratch *scratch, int (*command)(int argc, char **argv), const char *const *words)
+static Place place_in(const Scratch *scratch)
 {
-  g_autoptr(GPtrArray) argv = g_ptr_array_new();
-  g_ptr_array_add(argv, g_strdup("command"));
-  for (; *words; words++)
-    g_ptr_array_add(argv, g_strdup(*words));
-  g_ptr_array_add(argv, NULL);
-  if (chdir(scratch->directory) != 0)
-    _exit(99);
-  redirect("stdout", STDOUT_FILENO);
-  redirect("stderr", STDERR_FILENO);
-  int status = command((int)argv->len - 1, (char **)argv->pdata);
+  g_autofree char *out = scratch_path(scratch, "stdout"), *err = scratch_path(scratch, "stderr");
+  return (Place){open(scratch->directory, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                 open(out, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600),
+                 open(err, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600)};
+}
+
+static void place_enter(Place place)
+{
   fflush(NULL);
-  _exit(status);
+  cr_assert_eq(fchdir(place.directory), 0);
+  cr_assert_eq(dup2(place.out, STDOUT_FILENO), STDOUT_FILENO);
+  cr_assert_eq(dup2(place.err, STDERR_FILENO), STDERR_FILENO);
+  close(place.directory);
+  close(place.out);
+  close(place.err);
 }
 
 static char *read_back(const Scratch *scratch, const char *name)
@@ -48,15 +53,16 @@ static char *read_back(const Scratch *scratch, const char *name)
 
 Said command_run(const Scratch *scratch, int (*command)(int argc, char **argv), const char *const *words)
 {
-  int status;
-  fflush(NULL);
-  pid_t child = fork();
-  cr_assert_geq(child, 0);
-  if (child == 0)
-    play(scratch, command, words);
-  cr_assert_eq(waitpid(child, &status, 0), child);
-  cr_assert(WIFEXITED(status), "ended by signal %d", WTERMSIG(status));
-  return (Said){WEXITSTATUS(status), read_back(scratch, "stdout"), read_back(scratch, "stderr")};
+  g_autoptr(GPtrArray) argv = g_ptr_array_new();
+  g_ptr_array_add(argv, "command");
+  for (; *words; words++)
+    g_ptr_array_add(argv, (char *)*words);
+  g_ptr_array_add(argv, NULL);
+  Place before = place_here();
+  place_enter(place_in(scratch));
+  int status = command((int)argv->len - 1, (char **)argv->pdata);
+  place_enter(before);
+  return (Said){status, read_back(scratch, "stdout"), read_back(scratch, "stderr")};
 }
 
 static void fill(Scratch *scratch, const char *name, uint64_t offset, size_t length, int byte)

@@ -1,11 +1,11 @@
-/* Runs a subcommand as main() does, in a process of its own, and takes what it prints. */
+/* Runs a subcommand as main() does and takes what it prints. */
 #ifndef TEST_COMMAND_H
 #define TEST_COMMAND_H
 
 #include "tests/graph/scratch.h"
 
 typedef struct Said {
-  int status; /* of exit */
+  int status; /* what it returned */
   char *out, *err;
 } Said;
 
