@@ -3,14 +3,13 @@
 #include <glib.h>
 #include <poll.h>
 #include <sched.h>
-#include <unistd.h>
 
 /* A sleeper is woken late: what came within so many µs would have come in time for one who looks. */
 enum { SOON = 2 * BGFS_BUSY_POLL_US };
 
-void bgfs_busy_poll_init(BgfsBusyPoll *busy)
+void bgfs_busy_poll_init(BgfsBusyPoll *busy, unsigned processors)
 {
-  busy->possible = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+  busy->possible = processors > 1;
 }
 
 static void look(int fd, int64_t until)
@@ -20,23 +19,18 @@ static void look(int fd, int64_t until)
     sched_yield(); /* who asks may be waiting for this very processor */
 }
 
-int64_t bgfs_busy_poll_begin(BgfsBusyPoll *busy, int fd)
+void bgfs_busy_poll(BgfsBusyPoll *busy, int fd, int64_t now)
 {
-  if (!busy->possible)
-    return 0;
-  int64_t now = g_get_monotonic_time();
-  if (atomic_load_explicit(&busy->worthwhile, memory_order_relaxed) && !atomic_exchange(&busy->looking, true)) {
-    look(fd, now + BGFS_BUSY_POLL_US);
-    atomic_store(&busy->looking, false);
-  }
-  return now;
+  if (!busy->possible || !atomic_load_explicit(&busy->worthwhile, memory_order_relaxed) ||
+      atomic_exchange(&busy->looking, true))
+    return;
+  look(fd, now + BGFS_BUSY_POLL_US);
+  atomic_store(&busy->looking, false);
 }
 
-void bgfs_busy_poll_end(BgfsBusyPoll *busy, int64_t begun)
+void bgfs_busy_poll_came(BgfsBusyPoll *busy, int64_t waited)
 {
-  if (!busy->possible)
-    return;
-  bool soon = g_get_monotonic_time() - begun < SOON;
+  bool soon = waited < SOON;
   if (soon != atomic_load_explicit(&busy->worthwhile, memory_order_relaxed))
     atomic_store_explicit(&busy->worthwhile, soon, memory_order_relaxed);
 }

@@ -19,11 +19,13 @@ typedef struct BgfsBusyPoll {
   atomic_bool worthwhile; /* the last request to be waited for came soon enough */
 } BgfsBusyPoll;
 
-void bgfs_busy_poll_init(BgfsBusyPoll *busy);
+void bgfs_busy_poll_init(BgfsBusyPoll *busy, unsigned processors);
 
-/* Returns once there is something to read from `fd`, or the time is up: the caller reads then, which may block. What it
- * returns is for bgfs_busy_poll_end(), after that. */
-int64_t bgfs_busy_poll_begin(BgfsBusyPoll *busy, int fd);
-void bgfs_busy_poll_end(BgfsBusyPoll *busy, int64_t begun);
+/* Returns once there is something to read from `fd`, or looking for it is not worth the while any more: the caller reads then, which may
+ * block. `now`: monotonic µs. */
+void bgfs_busy_poll(BgfsBusyPoll *busy, int fd, int64_t now);
+
+/* What it waited for, sleep included, came after `waited` µs. */
+void bgfs_busy_poll_came(BgfsBusyPoll *busy, int64_t waited);
 
 #endif

@@ -1,6 +1,7 @@
 #include "fs/device.h"
 
 #include "fs/fs.h"
+#include "fs/request.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -26,10 +27,10 @@ static bool is_gone(int err)
 static ssize_t read_request(int fd, void *buffer, size_t size, void *data)
 {
   BgfsFs *fs = data;
-  int64_t begun = bgfs_busy_poll_begin(&fs->busy_poll, fd);
+  BgfsTurn turn = bgfs_readers_begin(&fs->readers, fd);
   ssize_t got = read_cancellable(fd, buffer, size);
   int err = errno;
-  bgfs_busy_poll_end(&fs->busy_poll, begun);
+  bgfs_readers_end(&fs->readers, turn, fd, bgfs_request_is_quick(buffer, MAX(got, 0)));
   if (got < 0 && is_gone(err)) {
     fs->gone(fs->callback_data);
     err = ENODEV; /* no failure, to libfuse */

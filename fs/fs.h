@@ -4,13 +4,13 @@
 
 #define FUSE_USE_VERSION 314
 
-#include "fs/busy-poll.h"
 #include "fs/closing.h"
 #include "fs/init-reply.h"
 #include "fs/inode.h"
 #include "fs/notify.h"
 #include "fs/opened.h"
 #include "fs/passthrough.h"
+#include "fs/readers.h"
 #include "fs/serial.h"
 
 #include <fuse3/fuse_lowlevel.h>
@@ -47,7 +47,7 @@ typedef struct BgfsFs {
   void *callback_data;
   atomic_bool any_opened;
   BgfsInitReply init_reply;
-  BgfsBusyPoll busy_poll;
+  BgfsReaders readers;
   BgfsPassthrough passthrough;
 } BgfsFs;
 

@@ -108,7 +108,7 @@ static void fs_init(Mount *mount)
   fs->watch = bgfs_watch_new();
   fs->read_only = mount->options->read_only;
   fs->caching = mount->options->caching;
-  bgfs_busy_poll_init(&fs->busy_poll);
+  bgfs_readers_init(&fs->readers, g_get_num_processors());
   fs->init_reply.wants_passthrough = !mount->options->no_passthrough;
   fs->directory = g_get_current_dir();
   fs->qmp = mount->options->qmp;
@@ -211,6 +211,7 @@ static bool stop(Mount *mount)
   bgfs_pool_clear(&fs->changes);
   bgfs_watch_free(fs->watch);
   bgfs_session_free(session);
+  bgfs_readers_clear(&fs->readers);
   bgfs_opened_free(fs->opened);
   bgfs_inodes_free(fs->inodes);
   g_autoptr(GError) error = NULL;
