@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$e2e_dir/qmp-lib.sh"
 need_fuse
+need_write_through
 need_tools qemu-img qemu-io python3 jq
 socket=$PWD/socket
 
