@@ -1,9 +1,10 @@
 #include "fs/readers.h"
 
+#include "drivers/clock.h"
+
 #include <errno.h>
 #include <glib.h>
 #include <poll.h>
-#include <time.h>
 
 enum {
   AT_ONCE = 4, /* µs: who reads gets in that time what is there already */
@@ -68,12 +69,6 @@ static bool is_superfluous(const BgfsReaders *readers)
   return atomic_load(&readers->waiting) > 0 && atomic_load(&readers->active) > wanted(readers);
 }
 
-static struct timespec after(int64_t us)
-{
-  int64_t then = g_get_monotonic_time() + us;
-  return (struct timespec){then / G_USEC_PER_SEC, then % G_USEC_PER_SEC * 1000};
-}
-
 /* (lock) */
 static void unlink_parked(BgfsParked *parked)
 {
@@ -114,7 +109,7 @@ static void watch(BgfsParked *self)
   BgfsReaders *readers = self->readers;
   unsigned before = atomic_load(&readers->taken) - 1;
   while (!self->called) {
-    struct timespec deadline = after(BGFS_READERS_WATCH_US);
+    struct timespec deadline = bg_clock_after(BGFS_READERS_WATCH_MS);
     if (pthread_cond_timedwait(&self->wake, &readers->lock, &deadline) != ETIMEDOUT)
       continue;
     unsigned taken = atomic_load(&readers->taken);
@@ -146,12 +141,8 @@ static void leave(void *parked)
 static void wait_for_call(BgfsReaders *readers)
 {
   int before;
-  pthread_condattr_t monotonic;
   BgfsParked self = {.below = readers->parked, .readers = readers};
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&self.wake, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  bg_clock_cond_init(&self.wake);
   readers->parked = &self;
   atomic_fetch_sub(&readers->active, 1);
   pthread_cleanup_push(leave, &self);
@@ -213,14 +204,17 @@ static void note_duration(BgfsReaders *readers, int64_t now)
 
 BgfsTurn bgfs_readers_begin(BgfsReaders *readers, int fd)
 {
-  note_duration(readers, g_get_monotonic_time());
-  if (is_superfluous(readers))
+  int64_t now = g_get_monotonic_time();
+  note_duration(readers, now);
+  if (is_superfluous(readers)) {
     park(readers);
+    now = g_get_monotonic_time();
+  }
   atomic_fetch_add(&readers->waiting, 1);
-  BgfsTurn turn = {.begun = g_get_monotonic_time(), .blind = relaxed(&readers->pressure) == pressure.most};
+  BgfsTurn turn = {.begun = now, .blind = relaxed(&readers->pressure) == pressure.most};
   turn.at_once = !turn.blind && is_ready(fd);
   if (!turn.blind && !turn.at_once)
-    bgfs_busy_poll(&readers->busy_poll, fd, turn.begun);
+    bgfs_busy_poll(&readers->busy_poll, fd, now);
   return turn;
 }
 

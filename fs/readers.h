@@ -7,7 +7,7 @@
  *  - for requests that are there already when the last one is taken: where answers take their time as many as come, else as many as the processors
  *    bear beside those who ask;
  *  - by whoever is about to wait for something, with bgfs_readers_call();
- *  - at the latest when all are at the same requests for longer than BGFS_READERS_WATCH_US: one of the parked threads watches. */
+ *  - at the latest when all are at the same requests for longer than BGFS_READERS_WATCH_MS: one of the parked threads watches. */
 #ifndef BGFS_READERS_H
 #define BGFS_READERS_H
 
@@ -16,7 +16,7 @@
 #include <pthread.h>
 
 /* Nobody waits for longer than twice this for a thread to take his request, while there are threads. */
-#define BGFS_READERS_WATCH_US 1000
+#define BGFS_READERS_WATCH_MS 1
 
 typedef struct BgfsReaders BgfsReaders;
 
