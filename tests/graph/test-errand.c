@@ -29,8 +29,9 @@ Test(errand, runs_once_of_each_kind_at_a_time)
   while (begun < 2)
     g_usleep(1000);
   bg_graph_lock(graph);
-  cr_assert(bg_errand_under_way(node, BG_ERRAND_FLUSH) && bg_errand_under_way(node, BG_ERRAND_SETTLE));
+  bool both = bg_errand_under_way(node, BG_ERRAND_FLUSH) && bg_errand_under_way(node, BG_ERRAND_SETTLE);
   bg_graph_unlock(graph);
+  cr_assert(both);
   let_go = true;
   bg_errands_finish(graph);
   cr_assert_eq(ended, 2);
