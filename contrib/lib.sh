@@ -5,7 +5,7 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # shellcheck disable=SC2034 # for those who source this
 build_packages=(autoconf automake pkg-config gcc libc6-dev make libfuse3-dev fuse3 libglib2.0-dev libjson-glib-dev
-  zlib1g-dev libzstd-dev libgcrypt20-dev libnbd-dev)
+  zlib1g-dev libzstd-dev libgcrypt20-dev libnbd-dev liburing-dev)
 # shellcheck disable=SC2034
 test_packages=(libcriterion-dev qemu-utils qemu-system-common fio e2fsprogs util-linux mount procps attr openssl time jq
   mandoc shellcheck strace nbdkit nbd-server gnutls-bin)

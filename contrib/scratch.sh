@@ -7,6 +7,7 @@ declare -A daemon_of=() # mount point → process
 own_processes=()
 own_loops=()
 own_mounts=() # other than blockgraphfs's
+declare -A own_settings=() # file under /sys → what it said before
 own_scratch=
 scratch_parent=    # where a scratch directory is made; empty: in memory, if that can be
 poll_interval=0.05 # seconds
@@ -26,7 +27,7 @@ end_process() {
 }
 
 cleanup() {
-  local status=$? mountpoint pid loop
+  local status=$? mountpoint pid loop setting
   trap - ERR
   set +e
   cd "$scratch" || return
@@ -39,6 +40,7 @@ cleanup() {
     fi
     end_process "${daemon_of[$mountpoint]}"
   done
+  for setting in "${!own_settings[@]}"; do echo "${own_settings[$setting]}" >"$setting"; done
   cd /
   [[ -n $own_scratch ]] && rm -rf --one-file-system "$own_scratch"
   exit "$status"
@@ -63,6 +65,13 @@ begin_scratch() {
   trap 'exit 143' TERM
   trap 'exit 130' INT
   cd "$scratch" || return
+}
+
+# change_setting FILE VALUE: until the script ends. Fails where it cannot be changed.
+change_setting() {
+  local before
+  before=$(<"$1") && { echo "$2" >"$1"; } 2>/dev/null || return 1
+  own_settings[$1]=${own_settings[$1]:-$before}
 }
 
 # ── waiting ──

@@ -15,6 +15,11 @@ void bgfs_buffers_clear(BgfsFs *fs)
   pthread_key_delete(fs->buffers);
 }
 
+void bgfs_buffer_lend(BgfsFs *fs, void *memory)
+{
+  pthread_setspecific(fs->buffers, memory);
+}
+
 void *bgfs_buffer(BgfsFs *fs)
 {
   void *buffer = pthread_getspecific(fs->buffers);

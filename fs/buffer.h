@@ -9,6 +9,9 @@ int bgfs_buffers_init(BgfsFs *fs);
 /* All threads but this one have ended. */
 void bgfs_buffers_clear(BgfsFs *fs);
 
+/* Makes `memory`, of as many bytes, the thread's buffer; NULL: gives it back. The thread has none of its own. */
+void bgfs_buffer_lend(BgfsFs *fs, void *memory);
+
 /* The thread's own BGFS_MAX_REQUEST bytes, aligned to a page, kept until the thread ends; NULL without memory. */
 void *bgfs_buffer(BgfsFs *fs);
 

@@ -29,6 +29,7 @@ typedef struct BgfsOptions {
   char *key_secret;        /* which of them is IMAGE's; NULL: not said */
   bool trust_images, read_only, snapshot, compress, foreground, debug;
   BgfsCachingPolicy caching;
+  bool no_io_uring;
   bool no_passthrough;
   bool passthrough_named; /* by -o passthrough=…; else it depends */
   char *qmp;              /* absolute path of the control socket; NULL: none */

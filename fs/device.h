@@ -1,10 +1,15 @@
-/* How requests are read from the kernel, and replies written to it. */
+/* How requests are read from the kernel, and replies written to it: /dev/fuse, and io_uring beside it where the kernel offers that. */
 #ifndef BGFS_DEVICE_H
 #define BGFS_DEVICE_H
 
-struct fuse_session;
+#include "fs/fs.h"
 
-/* Between mount and loop. 0 or -errno. The session's user data is a BgfsFs. */
-int bgfs_device_install(struct fuse_session *session);
+/* Between mount and loop, with fs->session set, whose user data is `fs`. 0 or -errno. */
+int bgfs_device_install(BgfsFs *fs);
+
+/* The loop has ended: no request comes any more. Waits for what is under way. */
+void bgfs_device_stop(BgfsFs *fs);
+/* No reply is outstanding. */
+void bgfs_device_clear(BgfsFs *fs);
 
 #endif

@@ -11,6 +11,7 @@
 #include "fs/opened.h"
 #include "fs/passthrough.h"
 #include "fs/readers.h"
+#include "fs/ring/ring.h"
 #include "fs/serial.h"
 
 #include <fuse3/fuse_lowlevel.h>
@@ -48,6 +49,9 @@ typedef struct BgfsFs {
   atomic_bool any_opened;
   BgfsInitReply init_reply;
   BgfsReaders readers;
+  struct fuse_session *session; /* set once it is mounted */
+  bool wants_ring;              /* see ring/ring.h */
+  BgfsRing *_Atomic ring;       /* NULL: all comes from /dev/fuse */
   BgfsPassthrough passthrough;
 } BgfsFs;
 

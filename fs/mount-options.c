@@ -102,6 +102,10 @@ static bool take_value(BgfsOptions *options, const char *name, const char *value
     options->format = g_strdup(value);
     return true;
   }
+  if (strcmp(name, "io_uring") == 0 && (strcmp(value, "auto") == 0 || strcmp(value, "off") == 0)) {
+    options->no_io_uring = strcmp(value, "off") == 0;
+    return true;
+  }
   if (strcmp(name, "passthrough") == 0 && (strcmp(value, "auto") == 0 || strcmp(value, "off") == 0)) {
     options->no_passthrough = strcmp(value, "off") == 0;
     options->passthrough_named = true;

@@ -3,6 +3,7 @@
 #include "fs/buffer.h"
 #include "fs/build.h"
 #include "fs/daemon.h"
+#include "fs/device.h"
 #include "fs/fan-out.h"
 #include "fs/image.h"
 #include "fs/images.h"
@@ -109,6 +110,7 @@ static void fs_init(Mount *mount)
   fs->read_only = mount->options->read_only;
   fs->caching = mount->options->caching;
   bgfs_readers_init(&fs->readers, g_get_num_processors());
+  fs->wants_ring = !mount->options->no_io_uring;
   fs->init_reply.wants_passthrough = !mount->options->no_passthrough;
   fs->directory = g_get_current_dir();
   fs->qmp = mount->options->qmp;
@@ -204,6 +206,7 @@ static bool stop(Mount *mount)
   mount->signals_seen++;
   pthread_mutex_unlock(&mount->lock);
 
+  bgfs_device_stop(fs);
   stop_qmp(mount);
   bgfs_notify_stop(fs->notify);
   bg_graph_hurry(fs->graph, SILENCE);
@@ -211,6 +214,7 @@ static bool stop(Mount *mount)
   bgfs_pool_clear(&fs->changes);
   bgfs_watch_free(fs->watch);
   bgfs_session_free(session);
+  bgfs_device_clear(fs);
   bgfs_readers_clear(&fs->readers);
   bgfs_opened_free(fs->opened);
   bgfs_inodes_free(fs->inodes);

@@ -1,6 +1,7 @@
 #include "fs/readers.h"
 
 #include "drivers/clock.h"
+#include "fs/tendency.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -11,14 +12,9 @@ enum {
   SLOW = 100,  /* µs: longer than it takes to wake a thread */
 };
 
-/* What was seen of late, as a number that goes up and down with it. */
-typedef struct Tendency {
-  unsigned up, down, much, most;
-} Tendency;
-
-static const Tendency pressure = {1, 4, 16, 32};
-static const Tendency long_ones = {16, 1, 16, 64};
-static const Tendency slowness = {4, 1, 32, 64};
+static const BgfsTendency pressure = {1, 4, 16, 32};
+static const BgfsTendency long_ones = {16, 1, 16, 64};
+static const BgfsTendency slowness = {4, 1, 32, 64};
 
 /* When this thread took the request that it carries out, in monotonic µs; 0: it has had none. */
 static _Thread_local int64_t taken_at;
@@ -35,32 +31,14 @@ void bgfs_readers_clear(BgfsReaders *readers)
   pthread_mutex_destroy(&readers->lock);
 }
 
-static unsigned relaxed(const atomic_uint *value)
-{
-  return atomic_load_explicit(value, memory_order_relaxed);
-}
-
-static void note(atomic_uint *value, const Tendency *tendency, bool seen)
-{
-  unsigned before = relaxed(value);
-  unsigned now = seen ? MIN(before + tendency->up, tendency->most) : before - MIN(before, tendency->down);
-  if (now != before)
-    atomic_store_explicit(value, now, memory_order_relaxed);
-}
-
-static bool is_much(const atomic_uint *value, const Tendency *tendency)
-{
-  return relaxed(value) >= tendency->much;
-}
-
 /* ── parking ── */
 
 /* How many threads shall be at it. Who asks needs processors, too; where the storage is waited for, threads need none. */
 static unsigned wanted(const BgfsReaders *readers)
 {
-  if (is_much(&readers->slowness, &slowness) || is_much(&readers->long_ones, &long_ones))
+  if (bgfs_tendency_is_much(&readers->slowness, &slowness) || bgfs_tendency_is_much(&readers->long_ones, &long_ones))
     return UINT_MAX;
-  return is_much(&readers->pressure, &pressure) ? MAX(readers->processors / 2, 1) : 1;
+  return bgfs_tendency_is_much(&readers->pressure, &pressure) ? MAX(readers->processors / 2, 1) : 1;
 }
 
 /* There are enough without this one. */
@@ -199,7 +177,7 @@ static void note_duration(BgfsReaders *readers, int64_t now)
   if (taken_at == 0)
     atomic_fetch_add(&readers->active, 1);
   else
-    note(&readers->slowness, &slowness, now - taken_at > SLOW);
+    bgfs_tendency_note(&readers->slowness, &slowness, now - taken_at > SLOW);
 }
 
 BgfsTurn bgfs_readers_begin(BgfsReaders *readers, int fd)
@@ -211,7 +189,7 @@ BgfsTurn bgfs_readers_begin(BgfsReaders *readers, int fd)
     now = g_get_monotonic_time();
   }
   atomic_fetch_add(&readers->waiting, 1);
-  BgfsTurn turn = {.begun = now, .blind = relaxed(&readers->pressure) == pressure.most};
+  BgfsTurn turn = {.begun = now, .blind = bgfs_tendency_of(&readers->pressure) == pressure.most};
   turn.at_once = !turn.blind && is_ready(fd);
   if (!turn.blind && !turn.at_once)
     bgfs_busy_poll(&readers->busy_poll, fd, now);
@@ -220,8 +198,8 @@ BgfsTurn bgfs_readers_begin(BgfsReaders *readers, int fd)
 
 static bool needs_company(const BgfsReaders *readers, bool at_once, int fd)
 {
-  return is_much(&readers->long_ones, &long_ones) ||
-         (relaxed(&readers->active) < wanted(readers) && (at_once || is_ready(fd)));
+  return bgfs_tendency_is_much(&readers->long_ones, &long_ones) ||
+         (atomic_load_explicit(&readers->active, memory_order_relaxed) < wanted(readers) && (at_once || is_ready(fd)));
 }
 
 void bgfs_readers_end(BgfsReaders *readers, BgfsTurn turn, int fd, bool quick)
@@ -230,10 +208,10 @@ void bgfs_readers_end(BgfsReaders *readers, BgfsTurn turn, int fd, bool quick)
   int64_t waited = taken_at - turn.begun;
   bool at_once = turn.blind ? waited < AT_ONCE : turn.at_once;
   bgfs_busy_poll_came(&readers->busy_poll, waited);
-  note(&readers->pressure, &pressure, at_once);
+  bgfs_tendency_note(&readers->pressure, &pressure, at_once);
   unsigned left = atomic_fetch_sub(&readers->waiting, 1) - 1;
   atomic_fetch_add(&readers->taken, 1);
-  note(&readers->long_ones, &long_ones, !quick);
+  bgfs_tendency_note(&readers->long_ones, &long_ones, !quick);
   if (left == 0 && needs_company(readers, at_once, fd))
     bgfs_readers_call(readers);
   if (atomic_load(&readers->drowsy))

@@ -137,8 +137,9 @@ BgfsSession *bgfs_session_mount(BgfsFs *fs, const BgfsOptions *options, const ch
   session->fuse = fuse;
   session->mountpoint = g_strdup(mountpoint);
   session->loop_thread = pthread_self();
+  fs->session = fuse;
   fs->passthrough.fuse_fd = fuse_session_fd(fuse);
-  if (bgfs_device_install(fuse) < 0)
+  if (bgfs_device_install(fs) < 0)
     g_warning("writes will be slower: libfuse takes no input and output of ours");
   if (!identify(mountpoint, &session->identity))
     g_warning("mountpoint '%s': %s", mountpoint, g_strerror(errno));

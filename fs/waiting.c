@@ -208,7 +208,7 @@ void bgfs_waiting_run(fuse_req_t req, BgfsHandle *handle, const BgfsWaiting *wha
   waiting.handle = handle;
   waiting.req = req;
   waiting.caller = fuse_req_ctx(req)->pid;
-  bool here = atomic_fetch_add(&watch->here, 1) < BGFS_WAITING_HERE;
+  bool here = atomic_fetch_add(&watch->here, 1) < BGFS_WAITING_HERE && !bgfs_ring_is_mine();
   if (here) {
     bgfs_readers_call(&waiting.fs->readers);
     start(&waiting);

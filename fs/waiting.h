@@ -1,7 +1,8 @@
 /* Requests that may wait for somebody else: answered early, with EINTR, where their caller is being killed. What they do goes on by itself then.
  *
  * The thread that took a request from the kernel carries it out, for a change of threads takes longer than most answers; but only so many of FUSE's threads
- * wait at once, the others take what comes for other files. What is beyond that goes to the file's pool.
+ * wait at once, the others take what comes for other files. What is beyond that goes to the file's pool, as does what came through
+ * io_uring: its place there is free for an early answer only when the thread that took it is not at it.
  *
  * The kernel's INTERRUPT is of no use for that: it comes once, for the first signal, and never for direct I/O. And only those who are being killed
  * may be answered early: any other signal would make a program send the same data again while the first request is still under way, and

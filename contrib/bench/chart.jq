@@ -1,7 +1,7 @@
 # Draws results.json: a row for each workload, a dot for each system, on a logarithmic axis. blockgraphfs is at 1; what is further
 # right does better.
 
-def colours: ["#888888", "#d62728", "#ff9896", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e"];
+def colours: ["#888888", "#d62728", "#ff9896", "#8c1515", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e"];
 def escaped: gsub("&"; "&amp;") | gsub("<"; "&lt;") | gsub(">"; "&gt;");
 def row_height: 16;
 def top: 70;

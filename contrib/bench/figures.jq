@@ -7,7 +7,7 @@ def median: sort | if length == 0 then null elif length % 2 == 1 then .[length /
 [inputs / "\t"] as $lines
 | ($aims / "\n" | map(select(test("^[^#]")) | [splits(" +")])) as $aims
 | def rows($kind): $lines | map(select(.[0] == $kind) | .[1:]);
-  def ours: ["blockgraphfs", "blockgraphfs-user"];
+  def ours: ["blockgraphfs", "blockgraphfs-user", "blockgraphfs-uring"];
 
   (reduce rows("value")[] as [$workload, $system, $round, $value] ({};
     .[$workload][$system] += [{round: ($round | tonumber), value: ($value | rtrimstr("+") | tonumber), cut_off: ($value | endswith("+"))}]
@@ -47,7 +47,7 @@ def median: sort | if length == 0 then null elif length % 2 == 1 then .[length /
     aims: [$aims[] as [$pattern, $against, $bound] | ($bound | tonumber) as $bound
       | $workloads[] | select(.name | test($pattern))
       | {workload: .name, against: $against, bound: $bound}
-        + {reached: reached("blockgraphfs"; $against), reached_as_user: reached("blockgraphfs-user"; $against)}
+        + {reached: reached("blockgraphfs"; $against), reached_as_user: reached("blockgraphfs-user"; $against), reached_through_uring: reached("blockgraphfs-uring"; $against)}
       | select(.reached)
       | .met = (if $against == "value" then .reached <= $bound else .reached >= $bound end)]
   }

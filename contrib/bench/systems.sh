@@ -7,7 +7,7 @@
 #   client   what a program that uses the disk is run through
 # and `stop SYSTEM` ends it. $access is read or write; $meter is what the servers are run through.
 
-all_systems=(host blockgraphfs blockgraphfs-user minimal qemu second-qemu nbdfuse)
+all_systems=(host blockgraphfs blockgraphfs-user blockgraphfs-uring minimal qemu second-qemu nbdfuse)
 disk='' servers=() client=() meter=()
 access=read direct_io=
 second_qemu=() # the command
@@ -19,12 +19,23 @@ missing_tool() {
   done
 }
 
+# lacks_uring: why requests cannot come through io_uring; nothing if they can. The setting is the machine's, so it is left to who owns that.
+lacks_uring() {
+  local setting=/sys/module/fuse/parameters/enable_uring
+  if [[ $(ldd "$BLOCKGRAPHFS") != *liburing* ]]; then
+    echo "blockgraphfs is built without liburing"
+  elif [[ $(cat $setting 2>/dev/null) != Y ]]; then
+    echo "the kernel does not offer it (as root: echo Y >$setting)"
+  fi
+}
+
 # lacks SYSTEM: prints why it cannot run here; nothing if it can.
 lacks() {
   case $1 in
     host) ;;
     blockgraphfs) ;;
     blockgraphfs-user) [[ -z $no_user ]] || echo "$no_user" ;;
+    blockgraphfs-uring) lacks_uring ;;
     minimal) [[ -x $minimal ]] || echo "$minimal is not built (make)" ;;
     qemu) missing_tool qemu-storage-daemon ;;
     second-qemu) ((${#second_qemu[@]} > 0)) || echo "not asked for (--second-qemu=PATH)" ;;
@@ -68,13 +79,14 @@ run_server() {
   servers+=("$!")
 }
 
+# start_blockgraphfs auto|off: whether requests may come through io_uring.
 start_blockgraphfs() {
   local name=${image##*/}
   [[ $format != nbd ]] || serve_nbd || fail "qemu-nbd does not listen (see $log)"
   mkdir -p "$scratch/mnt"
   ((${#client[@]} == 0)) || chown "$user_id" "$scratch/mnt"
   runner=("${client[@]}" "${meter[@]}")
-  mount_graph "$scratch/mnt" --format "$format" "$image"
+  mount_graph "$scratch/mnt" -o "io_uring=$1" --format "$format" "$image"
   runner=("${client[@]}")
   servers+=("$daemon")
   disk=$scratch/mnt/${name%.*}
@@ -121,8 +133,9 @@ start() {
   servers=() client=()
   case $1 in
     host) disk=$twin ;;
-    blockgraphfs) start_blockgraphfs ;;
-    blockgraphfs-user) client=("${user_runner[@]}") && start_blockgraphfs ;;
+    blockgraphfs) start_blockgraphfs off ;;
+    blockgraphfs-user) client=("${user_runner[@]}") && start_blockgraphfs off ;;
+    blockgraphfs-uring) start_blockgraphfs auto ;;
     minimal) start_minimal ;;
     qemu) start_qemu qemu-storage-daemon ;;
     second-qemu) start_qemu "${second_qemu[@]}" ;;

@@ -266,7 +266,7 @@ unfit() {
   case $1:$2 in
     host:mount/* | host:resident/* | host:processor/* | host:instructions/*) ;;
     blockgraphfs-user:loop-ext4/*) ;; # root does not get into another user's mount
-    blockgraphfs:nbd/* | nbdfuse:nbd/*) return 1 ;;
+    blockgraphfs:nbd/* | blockgraphfs-uring:nbd/* | nbdfuse:nbd/*) return 1 ;;
     *:nbd/*) ;;
     *) return 1 ;;
   esac

@@ -30,7 +30,8 @@ static struct fuse_session *session_on(int fd, BgfsFs *fs)
   fuse_opt_free_args(&args);
   g_autofree char *name = g_strdup_printf("/dev/fd/%d", fd);
   cr_assert_eq(fuse_session_mount(session, name), 0);
-  cr_assert_eq(bgfs_device_install(session), 0);
+  fs->session = session;
+  cr_assert_eq(bgfs_device_install(fs), 0);
   return session;
 }
 

@@ -6,6 +6,7 @@
 
 #define ALLOW_MMAP  (UINT64_C(1) << 36)
 #define PASSTHROUGH (UINT64_C(1) << 37)
+#define IO_URING    (UINT64_C(1) << 41)
 
 typedef struct Request {
   struct fuse_in_header header;
@@ -65,7 +66,7 @@ Test(init_reply, other_requests_are_no_init)
   BgfsInitReply init = {0};
   Request request = init_request(FUSE_HANDLE_KILLPRIV_V2);
   request.header.opcode = FUSE_WRITE;
-  bgfs_init_reply_request(&init, &request, sizeof(request));
+  cr_assert_not(bgfs_init_reply_request(&init, &request, sizeof(request)));
   cr_assert_eq(init.unique, 0);
   request.header.opcode = FUSE_INIT;
   bgfs_init_reply_request(&init, &request, sizeof(request.header) + 4);
@@ -100,5 +101,24 @@ Test(init_reply, passthrough_is_taken_where_wanted_and_offered_and_writes_are_no
     cr_expect_eq(init.passthrough, cases[i].agreed, "case %zu", i);
     cr_expect_eq(out.flags2, cases[i].agreed ? PASSTHROUGH >> 32 : 0, "case %zu", i);
     cr_expect_eq(stack_depth(&out), cases[i].agreed ? BGFS_STACK_DEPTH : 0, "case %zu", i);
+  }
+}
+
+Test(init_reply, a_ring_is_asked_for_where_there_is_one_and_the_kernel_offers_it)
+{
+  const struct {
+    bool wanted;
+    uint64_t offered;
+    bool agreed;
+  } cases[] = {{true, IO_URING, true}, {false, IO_URING, false}, {true, 0, false}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+    BgfsInitReply init = {0};
+    Request request = init_request(FUSE_INIT_EXT | cases[i].offered);
+    cr_assert(bgfs_init_reply_request(&init, &request, sizeof(request)));
+    cr_expect_eq(bgfs_init_reply_offers_ring(&init), cases[i].offered != 0, "case %zu", i);
+    init.wants_ring = cases[i].wanted;
+    struct fuse_init_out out = patched(&init, 2, FUSE_INIT_EXT);
+    cr_expect_eq(init.ring, cases[i].agreed, "case %zu", i);
+    cr_expect_eq(out.flags2, cases[i].agreed ? IO_URING >> 32 : 0, "case %zu", i);
   }
 }

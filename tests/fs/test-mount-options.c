@@ -50,6 +50,16 @@ Test(mount_options, values_where_none_belong_and_the_reverse)
   }
 }
 
+Test(mount_options, io_uring_is_auto_or_off)
+{
+  g_autoptr(BgfsOptions) fallback = parse("ro"), on = parse("io_uring=auto"), off = parse("io_uring=off");
+  cr_assert_not(fallback->no_io_uring);
+  cr_assert_not(on->no_io_uring);
+  cr_assert(off->no_io_uring);
+  cr_assert_null(parse("io_uring=on"));
+  cr_assert_null(parse("io_uring"));
+}
+
 Test(mount_options, passthrough_is_auto_or_off)
 {
   g_autoptr(BgfsOptions) fallback = parse("ro"), on = parse("passthrough=auto"), off = parse("passthrough=off");
