@@ -23,7 +23,7 @@ ring_threads() {
 # Bytes that those have read.
 ring_bytes() {
   local comm
-  for comm in $(grep -l '^ring-' "/proc/$daemon"/task/*/comm); do
+  grep -l "^ring-" "/proc/$daemon"/task/*/comm | while read -r comm; do
     sed -n 's/^rchar: //p' "${comm%comm}io"
   done | awk '{ sum += $1 } END { print sum + 0 }'
 }

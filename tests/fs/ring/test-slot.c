@@ -56,7 +56,7 @@ Test(ring_slot, a_write_is_one_piece_and_its_data_stay_where_they_are)
 Test(ring_slot, a_request_without_a_first_argument)
 {
   size_t length;
-  put(FUSE_LOOKUP, NULL, 0, "disk", 5);
+  put(FUSE_LOOKUP, "", 0, "disk", 5);
   const char *request = bgfs_ring_slot_request(&slot, &length);
   cr_assert(request);
   cr_assert_str_eq(request + sizeof(struct fuse_in_header), "disk");
