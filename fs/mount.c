@@ -16,6 +16,7 @@
 #include "fs/signals.h"
 #include "fs/waiting.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,8 +231,18 @@ static bool stop(Mount *mount)
   return ok;
 }
 
+/* glibc would give each thread an arena: what one thread puts into a cache and another drops leaves room in many places, none of which is given back.
+ * Requests allocate so little that threads hardly meet in one. */
+static void keep_memory_together(void)
+{
+#ifdef __GLIBC__
+  mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 static int run(Mount *mount)
 {
+  keep_memory_together();
   pthread_mutex_init(&mount->lock, NULL);
   mount->signals = bgfs_signals_new(on_signal, mount);
   if (!mount->signals || bgfs_buffers_init(&mount->fs) < 0) {
