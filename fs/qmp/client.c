@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +22,8 @@ struct BgfsQmpClient {
   BgfsQmpFraming *framing;
   BgfsQmpOutput output;
   int fd, wake;
+  pthread_mutex_t order; /* of answers and events: `listening` changes with the answer that says so */
+  bool listening;        /* events are sent */
   atomic_bool stopping;
 };
 
@@ -34,6 +38,7 @@ BgfsQmpClient *bgfs_qmp_client_new(const BgfsQmpMount *mount, int fd)
   client->fd = fd;
   client->wake = wake;
   bgfs_qmp_output_init(&client->output, fd);
+  pthread_mutex_init(&client->order, NULL);
   return client;
 }
 
@@ -41,6 +46,7 @@ void bgfs_qmp_client_free(BgfsQmpClient *client)
 {
   bgfs_qmp_framing_free(client->framing);
   bgfs_qmp_output_clear(&client->output);
+  pthread_mutex_destroy(&client->order);
   close(client->fd);
   close(client->wake);
   g_free(client);
@@ -53,7 +59,10 @@ static void wake(BgfsQmpClient *client)
 
 void bgfs_qmp_client_tell(BgfsQmpClient *client, const char *event)
 {
-  if (client->session.negotiated && !bgfs_qmp_output_add(&client->output, event))
+  pthread_mutex_lock(&client->order);
+  bool sent = !client->listening || bgfs_qmp_output_add(&client->output, event);
+  pthread_mutex_unlock(&client->order);
+  if (!sent)
     wake(client);
 }
 
@@ -86,7 +95,10 @@ static short wait_for(BgfsQmpClient *client, short events, int timeout)
 
 static void answer(BgfsQmpClient *client, char *text)
 {
+  pthread_mutex_lock(&client->order);
   bgfs_qmp_output_add(&client->output, text);
+  client->listening = client->session.negotiated;
+  pthread_mutex_unlock(&client->order);
   g_free(text);
   while (lives(client) && bgfs_qmp_output_waiting(&client->output) > ENOUGH)
     wait_for(client, 0, -1);

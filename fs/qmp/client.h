@@ -17,7 +17,7 @@ void bgfs_qmp_client_serve(BgfsQmpClient *client);
 
 /* ── any thread, beside it ── */
 
-/* Sends an event, if the client has negotiated. Never waits. */
+/* Sends an event, if the client has negotiated: after the answer that says so, and none that comes then is lost. Never waits. */
 void bgfs_qmp_client_tell(BgfsQmpClient *client, const char *event);
 /* Makes it end, once a command that is under way is done. */
 void bgfs_qmp_client_stop(BgfsQmpClient *client);

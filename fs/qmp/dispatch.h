@@ -4,12 +4,12 @@
 
 #include "fs/qmp/command.h"
 
-#include <stdatomic.h>
+#include <stdbool.h>
 
 /* Of one connection. */
 typedef struct BgfsQmpSession {
   const BgfsQmpMount *mount;
-  atomic_bool negotiated; /* commands are taken, events are sent */
+  bool negotiated; /* commands are taken */
 } BgfsQmpSession;
 
 /* Carries out the request that `text`, a value bounded by framing.h, is. The answer, one line; the caller frees. One thread per session. */

@@ -4,6 +4,7 @@
 #include "tests/graph/scratch.h"
 
 #include <criterion/criterion.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -181,6 +182,36 @@ Test(server, events_reach_those_who_negotiated, .timeout = 20)
   assert_hears(&silent, "package");
   hang_up(&client);
   hang_up(&silent);
+  teardown(&fixture);
+}
+
+typedef struct Teller {
+  BgfsQmpServer *server;
+  atomic_bool enough;
+} Teller;
+
+static void *tell(void *data)
+{
+  Teller *teller = data;
+  while (!teller->enough)
+    bgfs_qmp_server_tell(teller->server, "{\"event\":\"NEWS\"}\r\n");
+  return NULL;
+}
+
+Test(server, no_event_comes_before_the_answer_to_who_negotiates, .timeout = 60)
+{
+  Fixture fixture;
+  setup(&fixture);
+  Teller teller = {.server = fixture.server};
+  pthread_t thread;
+  cr_assert_eq(pthread_create(&thread, NULL, tell, &teller), 0);
+  for (int i = 0; i < 100; i++) {
+    Client client = negotiated(&fixture);
+    assert_hears(&client, "NEWS");
+    hang_up(&client);
+  }
+  teller.enough = true;
+  pthread_join(thread, NULL);
   teardown(&fixture);
 }
 
