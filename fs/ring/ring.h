@@ -8,22 +8,13 @@
 #ifndef BGFS_RING_H
 #define BGFS_RING_H
 
+#include "fs/ring/server.h"
+
 #include <glib.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <sys/uio.h>
 
 typedef struct BgfsRing BgfsRing;
-
-/* Who carries requests out. */
-typedef struct BgfsRingServer {
-  int fd;         /* the connection: /dev/fuse, mounted */
-  size_t payload; /* the longest data of a request or an answer, bytes */
-  /* On a thread of the ring. `request` is as read() from /dev/fuse gives it; `payload` has room for the data of the answer, which is where it need
-   * not be copied. Both are good until the answer. */
-  void (*serve)(void *data, const void *request, size_t length, void *payload);
-  void *data;
-} BgfsRingServer;
 
 /* Everything is there, and nothing asked of the kernel, which need not have begun the connection. NULL: this machine does not do it; the error says why. */
 BgfsRing *bgfs_ring_new(const BgfsRingServer *server, GError **error);

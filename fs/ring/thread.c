@@ -8,7 +8,6 @@
 
 enum {
   SUBMISSIONS = 8,
-  COMPLETIONS = 128,
   FEW = 8, /* seats: where there are more, a server did not answer once, and what they held is let go */
 };
 
@@ -286,7 +285,7 @@ bool bgfs_ring_thread_open(BgfsRingThread *thread)
   self = thread;
   struct io_uring_params params = {
       .flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
-      .cq_entries = COMPLETIONS};
+      .cq_entries = thread->queues + BGFS_RING_SLOTS + 1}; /* one for each seat, and being woken */
   int result = io_uring_queue_init_params(SUBMISSIONS, &thread->uring, &params);
   if (result < 0)
     return fail(-result);

@@ -3,7 +3,7 @@
 #define BGFS_RING_THREAD_H
 
 #include "fs/ring/place.h"
-#include "fs/ring/ring.h"
+#include "fs/ring/server.h"
 #include "fs/ring/slot.h"
 
 #include <liburing.h>
