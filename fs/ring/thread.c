@@ -157,10 +157,15 @@ static bool is_attended(BgfsRingThread *thread, unsigned queue)
   return false;
 }
 
+static unsigned most_seats(const BgfsRingThread *thread)
+{
+  return thread->queues + BGFS_RING_SLOTS;
+}
+
 /* The answer comes later, by somebody else: the thread is there for other requests meanwhile. */
 static void attend(BgfsRingThread *thread, unsigned queue)
 {
-  if (is_attended(thread, queue) || thread->count >= thread->queues + BGFS_RING_SLOTS)
+  if (is_attended(thread, queue) || thread->count >= most_seats(thread))
     return;
   BgfsRingSeat *seat = add_seat(thread, queue);
   if (seat)
@@ -285,7 +290,7 @@ bool bgfs_ring_thread_open(BgfsRingThread *thread)
   self = thread;
   struct io_uring_params params = {
       .flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
-      .cq_entries = thread->queues + BGFS_RING_SLOTS + 1}; /* one for each seat, and being woken */
+      .cq_entries = most_seats(thread) + 1}; /* one for each seat, and being woken */
   int result = io_uring_queue_init_params(SUBMISSIONS, &thread->uring, &params);
   if (result < 0)
     return fail(-result);
